@@ -1,0 +1,82 @@
+# `make` lists the targets. Works with GNU make 3.81 (macOS) and later.
+
+# The newest Python that is 3.11 or later, first among those that can make a virtual environment.
+# It is run and not only found: a version manager's shim may stand for a Python that is not switched on.
+ifndef PYTHON
+PYTHON := $(shell for able in 'import ensurepip, venv' 'pass'; do \
+	for p in python3.13 python3.12 python3.11 python3; do \
+	  $$p -c "$$able; import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo $$p && exit; \
+	done; done; echo python3)
+endif
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help test lint types package format lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+test: $(VENV)/installed ## Set everything up and run the suite; make test ARGS="-k banner" passes arguments to pytest
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/installed ## Check style, format and floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/installed ## Check types
+	$(BIN)/mypy
+
+format: $(VENV)/installed ## Put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The unpacked sdist without the sources is the empty folder: nothing there can stand in for what the wheel lacks.
+package: $(VENV)/installed ## Build sdist and wheel, run the suite on the installed wheel in an empty folder
+	rm -rf build dist *.egg-info
+	$(BIN)/python -m build --quiet --no-isolation
+	@set -e; away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
+	echo "Installing the wheel into an environment of its own"; \
+	$(BIN)/python -m venv "$$away/venv"; \
+	"$$away/venv/bin/python" $(PIP_INSTALL) --no-compile --require-hashes -r requirements.lock; \
+	"$$away/venv/bin/python" $(PIP_INSTALL) --no-deps dist/outagecast-*.whl; \
+	mkdir "$$away/suite"; \
+	tar -xzf dist/outagecast-*.tar.gz -C "$$away/suite" --strip-components 1; \
+	sources=$$PWD; cd "$$away/suite"; \
+	rm -rf outagecast channels templates ./*.egg-info; \
+	"$$away/venv/bin/outagecast" --version; \
+	OUTAGECAST_SOURCES="$$sources" "$$away/venv/bin/pytest" $(ARGS)
+
+lock: .venvs/uv/bin/uv ## Lock the dependencies; make lock ARGS=--upgrade takes newer ones
+	.venvs/uv/bin/uv pip compile pyproject.toml --extra keyring --group dev --universal --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --quiet --output-file requirements.lock $(ARGS)
+
+clean: ## Remove all that make has made
+	rm -rf .venv .venvs build dist *.egg-info .coverage* .hypothesis .import_linter_cache
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+
+# --- virtual environments ---
+
+.venvs/uv/bin/uv:
+	$(PYTHON) -m venv .venvs/uv
+	.venvs/uv/bin/python $(PIP_INSTALL) uv
+
+$(VENV)/locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "outagecast needs Python 3.11 or later, and $(PYTHON) is not: install one, or name it: make test PYTHON=..."; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; \
+	  echo "(for a Python beside the system's own, its package: python3.12-venv for python3.12)"; exit 1; } >&2
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python $(PIP_INSTALL) --no-compile --require-hashes -r requirements.lock
+	@touch $@
+
+# Again when the version, the dependencies or the console script may have changed.
+$(VENV)/installed: $(VENV)/locked pyproject.toml outagecast/__init__.py
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip --disable-pip-version-check check
+	@touch $@

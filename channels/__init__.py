@@ -1,0 +1,1 @@
+"""The channels outagecast can publish on: one flat module per kind."""
