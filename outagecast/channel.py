@@ -1,0 +1,132 @@
+"""The port that every channel fills: two methods are enough, capabilities are protocols of their own.
+
+An adapter publishes finished text, once, and says what the provider's *no* means. It never renders, loops, sleeps,
+retries or sees the ledger. A new kind is one module in ``channels/``, its templates, a test, a docs page and one line
+in ``registry.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+from outagecast.model import Delivery, Published, Receipt
+
+
+class Carries(StrEnum):
+    """How many of the message's facts a part must hold for the run to go on."""
+
+    EVERYTHING = "everything"  # a long form: every fact the message states
+    ESSENTIALS = "essentials"  # a short form: what fails, since when, what works, sorry, when we speak next
+    NOTHING = "nothing"  # a headline beside a part that carries them
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How long one part may be, in the network's own unit, and which facts it must carry."""
+
+    most: int
+    unit: str  # as people read it after a number: "characters", "segments"
+    count: Callable[[str], int]
+    carries: Carries = Carries.EVERYTHING
+    aim: int | None = None  # where shorter reads better or costs less: the richest text within it is taken first
+
+
+class Idempotency(StrEnum):
+    """What happens when the same request reaches the provider twice."""
+
+    NONE = "none"  # two posts
+    KEY = "key"  # one: it knows our key for ``key_lifetime``
+    MESSAGE_ID = "message_id"  # two copies under one id, which mail readers can fold
+    NATURAL = "natural"  # the same bytes replace themselves
+
+
+class LookUp(StrEnum):
+    """What asking the provider for a delivery proves. Presence is always proof; absence only if it is strong."""
+
+    NONE = "none"
+    EVENTUAL = "eventual"
+    STRONG = "strong"
+
+
+class OnDoubt(StrEnum):
+    """What is done about a delivery that may be out, when no look-up settles it."""
+
+    HOLD = "hold"  # a person decides
+    RESEND_ONCE = "resend_once"  # a miss is worse than a repeat
+    REPLAY = "replay"  # a repeat changes nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Semantics:
+    """What a provider does with repeats and questions, with its page. The promise in the docs is derived from this."""
+
+    idempotency: Idempotency
+    lookup: LookUp
+    on_doubt: OnDoubt
+    settle: timedelta  # how long a request that timed out may still be applied
+    source: str  # the provider's page, or the measurement
+    key_lifetime: timedelta | None = None
+
+    @property
+    def promise(self) -> str:
+        """What we promise of the number of copies, in words."""
+        if self.idempotency is Idempotency.NATURAL:
+            return "Exactly the newest text, replaced as a whole."
+        if self.on_doubt is OnDoubt.RESEND_ONCE:
+            return "At least once, at most two copies, both under the same message id."
+        if self.idempotency is Idempotency.KEY:
+            return f"Once within {self.key_lifetime}; then at most once, and never lost without a word."
+        if self.lookup is LookUp.NONE:
+            return "At most once; what is in doubt waits for a person."
+        return "At most once; what is in doubt is looked up, and if not found waits for a person."
+
+
+class Channel(Protocol):
+    """Publishes finished text to one provider."""
+
+    kind: ClassVar[str]  # also the module's name, the templates' prefix, the test's and the docs page's
+    parts: ClassVar[Mapping[str, Limit]]  # what is rendered for it, and how long it may be
+    addresses: ClassVar[Literal["phone", "email"] | None]  # the audience's column; None for a public channel
+    escapes: ClassVar[frozenset[str]]  # the parts that are HTML, where facts are escaped
+    semantics: ClassVar[Semantics]
+
+    def check(self) -> None:
+        """Prove credentials and reach; publish nothing. Raises ChannelError or ConfigError."""
+
+    def send(self, delivery: Delivery) -> Receipt:
+        """Publish once. Raises Rejected, Unavailable or Uncertain; any other exception counts as Uncertain."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. Never raises."""
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """Can tell, after a crash or a lost answer, whether a delivery went out."""
+
+    def find(self, delivery: Delivery) -> Receipt | None:
+        """The receipt of what the provider carries, or None where it is not seen. Raises ChannelError."""
+        ...
+
+
+@runtime_checkable
+class ReadsBack(Protocol):
+    """Can fetch what the public sees."""
+
+    def read_back(self, delivery: Delivery, receipt: Receipt) -> Published | None:
+        """What is to be seen of it now, or None where it is gone. Raises ChannelError."""
+        ...
+
+
+@runtime_checkable
+class Withdraws(Protocol):
+    """Can take a post down."""
+
+    def withdraw(self, receipt: Receipt) -> None:
+        """Delete what the receipt names; already gone is no error. Raises ChannelError."""
+        ...

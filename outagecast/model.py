@@ -1,0 +1,143 @@
+"""The nouns that every floor shares: frozen dataclasses and enums, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where an incident stands; the last word on it is a closing one."""
+
+    INVESTIGATING = "investigating"
+    IDENTIFIED = "identified"
+    MONITORING = "monitoring"
+    RESOLVED = "resolved"
+    SCHEDULED = "scheduled"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    RETRACTED = "retracted"
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more is promised after it."""
+        return self in {Status.RESOLVED, Status.COMPLETED, Status.RETRACTED}
+
+    @property
+    def is_maintenance(self) -> bool:
+        """Whether it belongs to planned work rather than to an incident."""
+        return self in {Status.SCHEDULED, Status.IN_PROGRESS, Status.COMPLETED}
+
+
+class Impact(StrEnum):
+    """How much of the service the incident takes away."""
+
+    NONE = "none"
+    MINOR = "minor"
+    MAJOR = "major"
+    CRITICAL = "critical"
+    MAINTENANCE = "maintenance"
+
+
+class ComponentState(StrEnum):
+    """How one part of the service is doing."""
+
+    OPERATIONAL = "operational"
+    DEGRADED_PERFORMANCE = "degraded_performance"
+    PARTIAL_OUTAGE = "partial_outage"
+    MAJOR_OUTAGE = "major_outage"
+    UNDER_MAINTENANCE = "under_maintenance"
+
+
+class State(StrEnum):
+    """Where one delivery stands; the moves between states are ``outagecast.deliver.TRANSITIONS``."""
+
+    READY = "ready"
+    ATTEMPTING = "attempting"
+    ACCEPTED = "accepted"
+    IN_DOUBT = "in_doubt"
+    NEEDS_DECISION = "needs_decision"
+    FAILED = "failed"
+    VERIFIED = "verified"
+    MISMATCH = "mismatch"
+    MISSING = "missing"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    UNCHANGED = "unchanged"
+
+
+PUBLISHED = frozenset({State.ACCEPTED, State.VERIFIED, State.MISMATCH, State.MISSING})
+DOUBTFUL = frozenset({State.ATTEMPTING, State.IN_DOUBT, State.NEEDS_DECISION})
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """The message as one channel carries it in one language; its bytes are final."""
+
+    channel: str
+    kind: str
+    language: str
+    parts: Mapping[str, str]
+    rung: int  # of the template's ladder, from 1, the fullest; 0 where somebody wrote the text by hand
+    source: str  # the template, or the place in the message, that gave the words
+    carried: Sequence[str]  # the facts it states
+    left_out: Sequence[str]  # the facts it leaves out
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the parts, in hexadecimal."""
+        return digest_of(dict(self.parts))
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of a JSON value, independent of key order, in hexadecimal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A provider's word that it took a delivery."""
+
+    provider_id: str
+    url: str | None = None
+    detail: str | None = None  # what else the provider said, already cleaned
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the public sees of one delivery, as read back."""
+
+    parts: Mapping[str, str]
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One person of an audience. ``line`` is where the audience file names them, counted from 1."""
+
+    address: str
+    language: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One variant to one target: the unit of work, of retry and of proof. An adapter gets nothing else."""
+
+    key: str  # unique over (incident, update, channel, target); stable over retries
+    incident: str
+    update: int
+    status: Status
+    target: str  # a recipient's address, or "" for a public channel
+    language: str
+    parts: Mapping[str, str]  # finished text, byte for byte what was previewed
+    opened_at: datetime  # when the update was opened: the same on every retry
+    attempted_at: datetime | None = None  # when the first attempt began: the lower bound of a look-up
+    expires_at: datetime | None = None  # after it the text is stale: tell the provider where it can be told
+    thread: Receipt | None = None  # what this target already carries of the incident, to reply to

@@ -1,0 +1,349 @@
+"""The one way out: every call has one deadline over all of it, and tells how far it got.
+
+``requests.ConnectionError`` is raised both when nothing left this machine and when everything did and the answer was
+lost. So the connection itself notes the phase, and what that means is decided here, once, for all adapters.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from outagecast import __version__
+from outagecast.errors import ChannelError, Rejected, Unavailable, Uncertain
+from outagecast.text import clean
+
+DEADLINE = 20.0  # seconds for a whole call: DNS, TLS, a dribbling answer and all
+CONNECT = 5.0  # seconds of it for one connection attempt
+LONGEST_ANSWER = 1 << 20  # bytes, unpacked; no provider's answer to us comes near it
+LONGEST_WAIT = 86_400.0  # seconds; a provider that says to wait longer is not believed
+SAFE = frozenset({"GET", "HEAD"})  # they only ask: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1
+
+# At DEBUG and INFO these log tokens, signatures and phone numbers: tweepy its Authorization header, oauthlib the
+# access token, twilio the URL of a list with its To=.
+for _name in ("tweepy", "oauthlib", "requests_oauthlib", "urllib3", "twilio"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+_active = threading.local()
+T = TypeVar("T")
+
+
+class Phase(StrEnum):
+    """How far a call got."""
+
+    UNKNOWN = "unknown"
+    CONNECTING = "connecting"
+    SENDING = "sending"  # at least one byte of the request may have left
+
+
+class DeadlineExceeded(Exception):
+    """The call took longer than it may. Its thread is left to die; it can send no first byte any more."""
+
+
+class Call:
+    """One call: run it under a deadline, cut it off when that passes, and know how far it got."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.phase = Phase.UNKNOWN
+        self._expired = False
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+
+    def connecting(self) -> None:
+        """Note that a connection is being made."""
+        self._advance(Phase.CONNECTING)
+
+    def sending(self) -> None:
+        """The gate before the first byte: raises DeadlineExceeded rather than let a late call through."""
+        self._advance(Phase.SENDING)
+
+    def _advance(self, phase: Phase) -> None:
+        with self._lock:
+            if self._expired:
+                raise DeadlineExceeded
+            if self.phase is not Phase.SENDING:
+                self.phase = phase
+
+    def guard(self, sock: socket.socket) -> None:
+        """Have ``sock`` cut when the deadline passes."""
+        with self._lock:
+            self._sockets.append(sock)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """The result of ``work``, run in a thread of its own, or DeadlineExceeded after ``seconds``.
+
+        A thread, because neither a name look-up nor a server that sends one byte a second can be timed out otherwise.
+        """
+        results: list[T] = []
+        failures: list[BaseException] = []
+        done = threading.Event()
+
+        def body() -> None:
+            _active.call = self
+            try:
+                results.append(work())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, whatever it is
+                failures.append(error)
+            finally:
+                done.set()
+
+        threading.Thread(target=body, name="call", daemon=True).start()
+        if not done.wait(self.seconds):
+            self._cut()
+            raise DeadlineExceeded
+        if failures:
+            raise failures[0]
+        return results[0]
+
+    def _cut(self) -> None:
+        with self._lock:
+            self._expired = True
+            sockets = list(self._sockets)
+        for sock in sockets:
+            try:
+                # The base class on purpose: SSLSocket.shutdown would pull its state from under the other thread.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                continue  # it was closed already, which is what we want
+
+
+def _current() -> Call | None:
+    return getattr(_active, "call", None)
+
+
+class _Watched(HTTPConnection):
+    """A connection that tells the active call how far it got."""
+
+    _opening = False
+
+    def _new_conn(self) -> socket.socket:
+        if call := _current():
+            call.connecting()
+        sock = super()._new_conn()
+        if call:
+            call.guard(sock)
+        return sock
+
+    def connect(self) -> None:
+        self._opening = True
+        try:
+            super().connect()
+        finally:
+            self._opening = False
+        if (call := _current()) and self.sock is not None:
+            call.guard(self.sock)  # TLS has put a new socket in the place of the first
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        if (call := _current()) and not self._opening:  # a proxy's CONNECT goes through here and publishes nothing
+            if call.phase is Phase.UNKNOWN and self.sock is not None:
+                call.guard(self.sock)  # a connection kept alive from an earlier call
+            call.sending()
+        super().send(data)
+
+
+class _WatchedTLS(_Watched, HTTPSConnection):
+    pass
+
+
+class _WatchedPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Watched
+
+
+class _WatchedTLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _WatchedTLS
+
+
+class _OncePool(_WatchedPool):
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.close()  # its server may close it too without having said so, and the next request be lost on it
+        super()._put_conn(conn)
+
+
+class _OnceTLSPool(_WatchedTLSPool):
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.close()
+        super()._put_conn(conn)
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, *, keep_alive: bool) -> None:
+        self._pools = (
+            {"http": _WatchedPool, "https": _WatchedTLSPool}
+            if keep_alive
+            else {"http": _OncePool, "https": _OnceTLSPool}
+        )
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+class Session(requests.Session):
+    """A ``requests`` session that SDKs can be given: one deadline, no redirects, no retries, bounded answers.
+
+    ``rebase`` is (what the SDK has built in, what is configured): the address is changed before the request is signed.
+    Raises Unavailable when no byte of the request left or it only asked, Uncertain when any may have left, and Rejected
+    when no request can be made of what it was given.
+    """
+
+    def __init__(
+        self, *, deadline: float = DEADLINE, rebase: tuple[str, str] | None = None, keep_alive: bool = False
+    ) -> None:
+        super().__init__()
+        self.deadline = deadline
+        self._rebase = rebase
+        self.headers["User-Agent"] = f"outagecast/{__version__}"
+        if not keep_alive:
+            # A kept connection that the server has just closed loses the request without telling whether it arrived.
+            self.headers["Connection"] = "close"
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, _Adapter(keep_alive=keep_alive))
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        if self._rebase and str(url).startswith(self._rebase[0]):
+            url = self._rebase[1].rstrip("/") + str(url)[len(self._rebase[0]) :]
+        try:
+            return super().request(method, url, *args, **kwargs)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            # Out of `send` come our own errors only, so it was not reached. The words would quote the URL or a header.
+            problem = f"no request can be made ({type(error).__name__}); nothing was sent"
+            raise Rejected(problem, hint="check api_url and the credentials", account=True) from None
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: `requests` would read the whole body of a redirect, however long, and stumble over a bad Location."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        kwargs |= {"stream": True, "allow_redirects": False, "timeout": (min(CONNECT, self.deadline), self.deadline)}
+        call = Call(self.deadline)
+        transmit = super().send
+
+        def work() -> requests.Response:
+            response = transmit(request, **kwargs)
+            _read(response)
+            return response
+
+        try:
+            return call.run(work)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, DeadlineExceeded) as error:
+            # `from None`: the original's text holds the URL, and URLs can hold tokens.
+            raise _judge(error, call, request) from None
+
+
+def _read(response: requests.Response) -> None:
+    """Read the whole body, unpacked, up to ``LONGEST_ANSWER`` bytes."""
+    body = bytearray()
+    try:
+        for chunk in response.iter_content(16_384):
+            body += chunk
+            if len(body) > LONGEST_ANSWER:
+                raise requests.exceptions.ContentDecodingError("the answer is too long")
+    finally:
+        response.close()
+    response._content = bytes(body)  # as `requests` itself does when it reads a body
+
+
+def _host(request: requests.PreparedRequest) -> str:
+    return urllib3.util.parse_url(request.url or "").netloc or "the provider"
+
+
+def _judge(error: Exception, call: Call, request: requests.PreparedRequest) -> ChannelError:
+    """What a failed call means: nothing left this machine, it only asked, or it may be out."""
+    host = _host(request)
+    if isinstance(error, DeadlineExceeded):
+        reason = f"no answer from {host} within {call.seconds:g} seconds"
+    elif detail := _cause(error):
+        reason = f"{host}: {detail}"
+    else:
+        reason = f"the connection to {host} failed ({type(error).__name__})"
+    if call.phase is Phase.CONNECTING or (call.phase is Phase.UNKNOWN and _never_connected(error)):
+        return Unavailable(f"{reason}; nothing was sent")
+    if request.method in SAFE:
+        return Unavailable(f"{reason}; nothing was changed")
+    return Uncertain(f"{reason}; the request had been sent, so it may be out")
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Whether the error's own class says so, for when no connection of ours took part."""
+    if isinstance(error, (requests.ConnectTimeout, urllib3.exceptions.NewConnectionError)):
+        return True
+    inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    return isinstance(inner, BaseException) and _never_connected(inner)
+
+
+def _cause(error: BaseException) -> str:
+    """The operating system's or the TLS library's own words, which hold no URL."""
+    seen = 0
+    current: BaseException | None = error
+    while current is not None and seen < 8:
+        if isinstance(current, socket.gaierror):
+            return "its name cannot be resolved"
+        if isinstance(current, OSError) and current.strerror and not isinstance(current, requests.RequestException):
+            return clean(current.strerror)
+        inner = getattr(current, "reason", None) or (current.args[0] if current.args else None)
+        current = current.__cause__ or current.__context__ or (inner if isinstance(inner, BaseException) else None)
+        seen += 1
+    return ""
+
+
+def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Seconds to wait as ``Retry-After`` says, in seconds or as a date by the server's own clock; None if unsaid."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():
+        seconds = float(value)
+    else:
+        then = _http_date(value)
+        if then is None:
+            return None
+        here = _http_date(headers.get("Date", "")) or datetime.fromtimestamp(now(), UTC)
+        seconds = (then - here).total_seconds()
+    return min(seconds, LONGEST_WAIT) if seconds >= 0 else None
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        parsed = email.utils.parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def refusal(
+    provider: str, status: int, headers: Mapping[str, str], said: object, *, code: str = "", hint: str = ""
+) -> ChannelError:
+    """What an answer that is not a receipt means, going by its status alone.
+
+    429 was refused before anything was done; 401 and 403 are about the account; any other 4xx is about the request.
+    A 5xx, a redirect and a success we cannot read may have been done, so they are doubt.
+    """
+    code = code or f"HTTP {status}"
+    words = f"{provider} answered {code}: {clean(said) or 'no reason given'}"
+    if status == 429:
+        return Unavailable(words, code=code, hint=hint, retry_after=retry_after(headers))
+    if 400 <= status < 500:
+        return Rejected(words, code=code, hint=hint, account=status in {401, 402, 403})
+    return Uncertain(f"{words}; it may be out", code=code, hint=hint)
