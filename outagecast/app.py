@@ -1,0 +1,308 @@
+"""The composition root: opens config, ledger and channels, and walks the one path for whoever asks."""
+
+from __future__ import annotations
+
+import threading
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from outagecast import audience, config, deliver, message, plan, registry, render, report
+from outagecast.audience import Audience
+from outagecast.channel import Channel
+from outagecast.clock import Clock
+from outagecast.config import ChannelConfig, Config
+from outagecast.deliver import Progress
+from outagecast.errors import ConfigError, ExitCode, PlanError, Problem, UsageError
+from outagecast.ledger import NOTHING_PAST, Event, Ledger, Move, Opening, Past, Update
+from outagecast.message import Message
+from outagecast.model import DOUBTFUL, Receipt, State, Variant
+from outagecast.plan import Plan
+from outagecast.report import ChannelReport, Report
+
+_UNFINISHED = DOUBTFUL | {State.READY, State.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that will go out, before any of it has."""
+
+    plan: Plan
+    variants: Sequence[Variant]
+    openings: Sequence[Opening]
+    digest: str
+    report: Report  # what a dry run prints
+
+
+@dataclass
+class Control:
+    """How a run is watched and stopped from outside."""
+
+    watch: Callable[[Progress], None] = lambda _: None
+    stop: threading.Event = field(default_factory=threading.Event)
+    max_time: float | None = None
+    interrupted: ExitCode | None = None  # set by whoever sets ``stop``
+
+
+@dataclass
+class App:
+    """One configuration, and what can be done with it."""
+
+    config: Config
+    by: str
+    clock: Clock = field(default_factory=Clock)
+    create: Callable[[ChannelConfig], Channel] = lambda channel: registry.create(channel.kind, channel.settings)
+
+    # -- saying something -------------------------------------------------------------------------------------------
+
+    def prepare(
+        self,
+        said: Message,
+        *,
+        only: Collection[str] = (),
+        without: Collection[str] = (),
+        accept_bad_rows: bool = False,
+        now: datetime | None = None,
+    ) -> Prepared:
+        """The dry run: all that announcing ``said`` would do, short of doing it. Raises every error there can be."""
+        now = now or self.clock.now()
+        chosen = plan.select(self.config, only, without)
+        audiences = self._audiences(chosen, accept_bad_rows=accept_bad_rows)
+        past = self._past(said.incident, [channel.name for channel in chosen])
+        drawn = plan.draw(said, self.config, audiences=audiences, past=past, only=only, without=without, now=now)
+        frozen = self._frozen(drawn)
+        rendered = render.variants(drawn, self.config.templates)
+        words = [*frozen, *rendered]
+        openings = list(plan.openings(drawn, words, self.config))
+        digest = render.digest(drawn, words)
+        numbers = {channel.name: drawn.number for channel in drawn.channels if channel.is_open}
+        known = {item.channel: item for item in self._recorded(said.incident, numbers)}
+        outlook = Report(
+            incident=said.incident,
+            update=drawn.number,
+            status=said.status.value,
+            mode="dry_run",
+            digest=digest,
+            next_update_at=drawn.next_update_at,
+            warnings=drawn.warnings,
+            channels=report.planned(drawn, words, openings, known),
+        )
+        return Prepared(drawn, words, openings, digest, outlook)
+
+    def announce(self, prepared: Prepared, said: Message, control: Control) -> Report:
+        """Send what was prepared, byte for byte. Raises ConflictError if something newer went out in between."""
+        drawn = prepared.plan
+        update = Update(
+            incident=said.incident,
+            number=drawn.number,
+            status=said.status,
+            fingerprint=said.fingerprint,
+            written=said.as_written(),
+            digest=prepared.digest,
+            opened_at=drawn.as_of,
+            opened_by=self.by,
+            started_at=said.started_at,
+            next_update_at=drawn.next_update_at,
+        )
+        chosen = {channel.name: channel.config for channel in drawn.channels}
+        with self.ledger.lock():
+            fresh = {channel.name for channel in drawn.channels if not channel.is_open}
+            self.ledger.open(update, [item for item in prepared.variants if item.channel in fresh], prepared.openings)
+            self._revive(said.incident, drawn.number, chosen)
+            self._run(said.incident, drawn.number, chosen, control)
+        outcome = self._outcome(said.incident, dict.fromkeys(chosen, drawn.number), control)
+        return replace(outcome, digest=prepared.digest, warnings=drawn.warnings)
+
+    # -- finishing what was begun -----------------------------------------------------------------------------------
+
+    def resume(self, incident: str | None, control: Control) -> Report:
+        """Settle what is in doubt by evidence, then send what is certainly unsent, of each channel's newest update."""
+        slug = self._known(incident) if incident else self._only_unfinished()
+        numbers = self._newest(slug)
+        with self.ledger.lock():
+            for number in sorted(set(numbers.values())):
+                chosen = {
+                    name: self.config.channels[name]
+                    for name, its in numbers.items()
+                    if its == number and name in self.config.channels
+                }
+                self._revive(slug, number, chosen)
+                self._run(slug, number, chosen, control)
+        return self._outcome(slug, numbers, control)
+
+    def settle(self, incident: str, channel: str, decision: Event, *, url: str | None, target: str | None) -> Report:
+        """What a person found out where no look-up could. Raises UsageError where nothing is in doubt."""
+        slug = self._known(incident)
+        number = self._newest(slug).get(channel)
+        with self.ledger.lock():
+            doubtful = self.ledger.entries(slug, number or 0, channel, DOUBTFUL)
+            chosen = [entry for entry in doubtful if target in {None, entry.delivery.target}]
+            if not chosen:
+                hint = f"outagecast status {slug}"
+                raise UsageError(Problem(f"nothing of {slug} is in doubt on {channel}", hint))
+            for entry in chosen:
+                self._decide(slug, entry.id, number or 0, channel, decision, url)
+        return self._outcome(slug, self._newest(slug), Control())
+
+    def _decide(self, slug: str, identity: int, number: int, channel: str, decision: Event, url: str | None) -> None:
+        """Walk one doubtful delivery to the decision, by the same table as everything else."""
+        receipt = Receipt(url or "settled by hand", url) if decision is Event.SETTLED_PUBLISHED else None
+        steps = {State.ATTEMPTING: Event.LOST, State.IN_DOUBT: Event.EXHAUSTED, State.NEEDS_DECISION: decision}
+        while entry := next(
+            (item for item in self.ledger.entries(slug, number, channel, DOUBTFUL) if item.id == identity), None
+        ):
+            event = steps[entry.state]
+            final = event is decision
+            move = Move(
+                event, deliver.TRANSITIONS[entry.state, event], entry.reason, receipt=receipt if final else None
+            )
+            self.ledger.move(entry, move, self.clock.now(), self.by)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def status(self, incident: str | None) -> Report:
+        """What each channel carries of an incident; of the one that changed last if none is named."""
+        slugs = self.ledger.incidents() if self.has_ledger else []
+        if incident is None and not slugs:
+            return Report()
+        slug = self._known(incident) if incident else slugs[0]
+        return self._outcome(slug, self._newest(slug), Control())
+
+    def incidents(self) -> list[str]:
+        """Every incident in the ledger, the one that changed last first."""
+        return self.ledger.incidents() if self.has_ledger else []
+
+    # -- the parts --------------------------------------------------------------------------------------------------
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger; reading must not create one."""
+        return Path(self.config.ledger.removeprefix("sqlite:///")).exists()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, created on first use."""
+        from outagecast.ledger.sqlite import SqliteLedger
+
+        return SqliteLedger(Path(self.config.ledger.removeprefix("sqlite:///")))
+
+    def _audiences(self, chosen: Sequence[ChannelConfig], *, accept_bad_rows: bool) -> dict[str, Audience]:
+        audiences: dict[str, Audience] = {}
+        for channel in chosen:
+            column, name = channel.adapter.addresses, channel.options.audience
+            if column and name:
+                languages = channel.options.languages or self.config.organisation.languages
+                path = self.config.audiences[name]
+                audiences[channel.name] = audience.load(path, column, languages, accept_bad_rows=accept_bad_rows)
+        return audiences
+
+    def _past(self, incident: str, channels: Collection[str]) -> Past:
+        return self.ledger.past(incident, channels) if self.has_ledger else NOTHING_PAST
+
+    def _frozen(self, drawn: Plan) -> list[Variant]:
+        """The words that are in the ledger already: they are never rendered again."""
+        names = {channel.name for channel in drawn.channels if channel.is_open}
+        if not names:
+            return []
+        return [item for item in self.ledger.variants(drawn.message.incident, drawn.number) if item.channel in names]
+
+    def _run(self, slug: str, number: int, channels: Mapping[str, ChannelConfig], control: Control) -> None:
+        deliver.Run(
+            ledger=self.ledger,
+            incident=slug,
+            number=number,
+            channels=channels,
+            create=self.create,
+            by=self.by,
+            clock=self.clock,
+            max_time=control.max_time,
+            watch=control.watch,
+            stop=control.stop,
+        ).run()
+
+    def _revive(self, slug: str, number: int, channels: Collection[str]) -> None:
+        """What failed for a reason of ours is worth another try once somebody asks."""
+        for name in channels:
+            while entries := [
+                item for item in self.ledger.entries(slug, number, name, {State.FAILED}) if not item.refused
+            ]:
+                for entry in entries:
+                    self.ledger.move(entry, Move(Event.REVIVED, State.READY), self.clock.now(), self.by)
+
+    def _newest(self, slug: str) -> dict[str, int]:
+        """For each channel the newest update it takes part in."""
+        numbers: dict[str, int] = {}
+        for update in self.ledger.past(slug, ()).updates:
+            for item in self.ledger.tallies(slug, update.number):
+                if item.state is not State.SKIPPED or item.channel not in numbers:
+                    numbers[item.channel] = update.number
+        return numbers
+
+    def _recorded(self, slug: str, numbers: Mapping[str, int]) -> list[ChannelReport]:
+        if not numbers:
+            return []
+        return report.recorded(self.ledger, slug, numbers, self.config.channels, self.clock.now())
+
+    def _outcome(self, slug: str, numbers: Mapping[str, int], control: Control) -> Report:
+        newest = self.ledger.past(slug, ()).updates[max(numbers.values(), default=1) - 1]
+        channels = self._recorded(slug, numbers)
+        return Report(
+            incident=slug,
+            update=newest.number,
+            status=newest.status.value,
+            digest=newest.digest,
+            exit_code=report.judge(channels, interrupted=control.interrupted),
+            next_update_at=newest.next_update_at,
+            channels=channels,
+        )
+
+    def _known(self, incident: str) -> str:
+        if incident not in self.incidents():
+            from outagecast.document import nearest
+
+            raise PlanError(Problem(f'there is no incident "{incident}"', nearest(incident, self.incidents())))
+        return incident
+
+    def _only_unfinished(self) -> str:
+        unfinished = [
+            slug
+            for slug in self.incidents()
+            if any(
+                item.state in _UNFINISHED
+                for number in set(self._newest(slug).values())
+                for item in self.ledger.tallies(slug, number)
+            )
+        ]
+        if len(unfinished) == 1:
+            return unfinished[0]
+        if not unfinished:
+            raise UsageError(Problem("nothing is unfinished", "see what is out: outagecast status"))
+        raise UsageError(Problem("more than one incident is unfinished", f"name one: {', '.join(unfinished)}"))
+
+
+def start(path: str | None, by: str, clock: Clock | None = None) -> App:
+    """The app for a config file. Raises ConfigError."""
+    return App(config.load(config.locate(path)), by, clock or Clock())
+
+
+def load(
+    path: str | None,
+    source: str,
+    *,
+    by: str,
+    stdin: typing.BinaryIO | None = None,
+    status: str | None = None,
+    facts: Sequence[str] = (),
+    clock: Clock | None = None,
+) -> tuple[App, Message]:
+    """The app and a message for it. A bad message is reported before a bad config: 65 before 78."""
+    try:
+        app = start(path, by, clock)
+    except ConfigError:
+        message.load(source, stdin=stdin, status=status, facts=facts)
+        raise
+    zone = app.config.organisation.timezone
+    return app, message.load(source, stdin=stdin, status=status, facts=facts, zone=zone)

@@ -1,0 +1,136 @@
+"""An audience: a CSV file to recipients, each address checked, duplicates folded, bad rows named by their line."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+from outagecast.errors import AudienceError, Problem
+from outagecast.model import Recipient
+from outagecast.text import clean
+
+COLUMNS = ("name", "phone", "email", "language")
+# More bad rows than this and the file is the wrong one, or was damaged: nothing is sent before somebody has looked.
+MOST_BAD_SHARE = 0.001
+MOST_BAD_ROWS = 100
+_SHOWN = 20
+
+_PHONE = re.compile(r"\+[1-9]\d{6,14}")  # E.164: at most 15 digits, https://www.itu.int/rec/T-REC-E.164
+_PHONE_SPACING = re.compile(r"[\s().-]")
+_EMAIL = re.compile(  # RFC 5321's Mailbox without quoted local parts, which no customer has
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_](?:[\w-]{0,61}[^\W_])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who will be told on one channel, each once, in the order of the file."""
+
+    recipients: tuple[Recipient, ...]
+    bad: tuple[Problem, ...] = ()
+    duplicates: int = 0
+    without: int = 0  # rows that give no address for this channel
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every address and language, in hexadecimal."""
+        hasher = hashlib.sha256()
+        for recipient in self.recipients:
+            hasher.update(f"{recipient.address}\x00{recipient.language}\n".encode())
+        return hasher.hexdigest()
+
+
+def load(
+    path: Path, addresses: Literal["phone", "email"], languages: tuple[str, ...], *, accept_bad_rows: bool = False
+) -> Audience:
+    """The people in ``path`` who have such an address; whose language is not promised reads the first.
+
+    Raises AudienceError with the line of every bad row once there are more than may be left out.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            audience = _read(path, file, addresses, languages)
+    except OSError as error:
+        raise AudienceError(Problem(f"cannot read the audience: {error.strerror}", file=str(path))) from None
+    except UnicodeDecodeError:
+        raise AudienceError(Problem("not UTF-8", "save it as UTF-8, then run again", str(path))) from None
+    bad, good = len(audience.bad), len(audience.recipients)
+    if not accept_bad_rows and bad > min(MOST_BAD_ROWS, MOST_BAD_SHARE * (good + bad)):
+        rest = [Problem(f"and {bad - _SHOWN} more bad rows", file=str(path))] if bad > _SHOWN else []
+        advice = Problem(
+            f"{bad} of {good + bad} rows cannot be used",
+            "correct them, or leave them out with --accept-bad-rows",
+            str(path),
+        )
+        raise AudienceError(*audience.bad[:_SHOWN], *rest, advice)
+    return audience
+
+
+def _read(path: Path, file: TextIO, addresses: Literal["phone", "email"], languages: tuple[str, ...]) -> Audience:
+    recipients: dict[str, Recipient] = {}
+    bad: list[Problem] = []
+    duplicates = without = 0
+    for line, row in _rows(path, file, addresses, bad):
+        given = row.get(addresses, "").strip()
+        if not given:
+            without += 1
+            continue
+        address = _normal(given, addresses)
+        if address is None:
+            expected = "+ and up to 15 digits" if addresses == "phone" else "one address, such as ana@example.com"
+            hint = "a spreadsheet changed it" if re.fullmatch(r"[\d.]+E\+\d+", given, re.IGNORECASE) else expected
+            bad.append(Problem(f'"{clean(given, most=60)}" is not a valid {addresses}', hint, str(path), line))
+            continue
+        if address in recipients:
+            duplicates += 1
+            continue
+        language = row.get("language", "").strip()
+        recipients[address] = Recipient(address, language if language in languages else languages[0], line)
+    return Audience(tuple(recipients.values()), tuple(bad), duplicates, without)
+
+
+def _rows(path: Path, file: TextIO, addresses: str, bad: list[Problem]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row with its line; a row of another width is a bad one. Raises AudienceError for what is no CSV."""
+    reader = csv.reader(_lines(path, file), strict=True)
+    try:
+        header = [name.strip().casefold() for name in next(reader, [])]
+        if addresses not in header:
+            hint = f"the first line must name the columns, among them {addresses}"
+            raise AudienceError(Problem(f'there is no column "{addresses}"', hint, str(path), 1))
+        if repeated := {name for name in header if header.count(name) > 1} & set(COLUMNS):
+            raise AudienceError(Problem(f'the column "{min(repeated)}" stands twice', "", str(path), 1))
+        for cells in reader:
+            if not any(cells):
+                continue
+            if len(cells) != len(header):
+                bad.append(Problem(f"{len(cells)} cells, expected {len(header)}", "", str(path), reader.line_num))
+                continue
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise AudienceError(
+            Problem(f"not valid CSV: {error}", "is a quote left open?", str(path), reader.line_num)
+        ) from None
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        if "\x00" in line:
+            raise AudienceError(Problem("a NUL byte", "save it as UTF-8 text", str(path), number))
+        yield line
+
+
+def _normal(given: str, addresses: Literal["phone", "email"]) -> str | None:
+    """The address in its one form, or None where it is not one."""
+    if addresses == "phone":
+        number = _PHONE_SPACING.sub("", given)
+        return number if _PHONE.fullmatch(number) and number.isascii() else None
+    if len(given) > 254 or len(given.rpartition("@")[0]) > 64 or not _EMAIL.fullmatch(given):
+        return None
+    local, _, domain = given.rpartition("@")
+    return f"{local}@{domain.lower()}"

@@ -1,0 +1,304 @@
+"""The configuration: a YAML file to a checked object, every problem at once; relative paths count from the file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from keyword import iskeyword
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, with_config
+
+from outagecast import document, registry
+from outagecast.channel import Channel
+from outagecast.document import Document, Place
+from outagecast.errors import ConfigError, Problem
+from outagecast.message import Duration, Slug, Strict, Text, WebAddress
+from outagecast.model import Status
+from outagecast.secret import Secret
+
+FIRST = "first"  # in a channel's `on:`, the first word it carries of an incident
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|h)")
+_PRICE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Z]{3})")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-[A-Z]{2})?")
+
+# A person's own phone and inbox hear the first word and the last: more would be noise (research on status pages).
+PERSONAL_STATUSES = (FIRST, Status.RESOLVED, Status.SCHEDULED, Status.RETRACTED)
+EVERY_STATUS = (FIRST, *Status)
+
+
+def _zone(value: object) -> ZoneInfo:
+    try:
+        return value if isinstance(value, ZoneInfo) else ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f'"{value}" is not a time zone; write it like Australia/Sydney') from None
+
+
+def _language(value: str) -> str:
+    if not _LANGUAGE.fullmatch(value):
+        raise ValueError(f'"{value}" is not a language code; write it like en, ro or zh-Hant')
+    return value
+
+
+def _rate(value: object) -> float:
+    match = _RATE.fullmatch(str(value).strip())
+    if not match or not float(match[1]):
+        raise ValueError(f'"{value}" is not a rate; write it like 100/s or 600/min')
+    return float(match[1]) / {"s": 1, "min": 60, "h": 3600}[match[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one billed unit costs: an SMS segment, a post, a mail."""
+
+    amount: Decimal
+    currency: str
+
+
+def _price(value: object) -> Price:
+    match = _PRICE.fullmatch(str(value).strip())
+    try:
+        return Price(Decimal(match[1]), match[2]) if match else Price(Decimal("nan"), "")
+    except InvalidOperation:  # pragma: no cover - the pattern admits only what Decimal reads
+        raise ValueError(f'"{value}" is not a price') from None
+
+
+def _is_price(price: Price) -> Price:
+    if not price.currency:
+        raise ValueError("is not a price; write it like 0.0515 AUD")
+    return price
+
+
+Zone: TypeAlias = Annotated[Any, BeforeValidator(_zone)]
+Language: TypeAlias = Annotated[str, AfterValidator(_language)]
+Rate: TypeAlias = Annotated[float, BeforeValidator(_rate)]
+Cost: TypeAlias = Annotated[Any, BeforeValidator(_price), AfterValidator(_is_price)]
+
+
+class Organisation(Strict):
+    """Who speaks."""
+
+    name: Text
+    timezone: Zone
+    languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en",)
+    phone: Text | None = None
+    status_page: WebAddress | None = None
+    official_domains: tuple[Text, ...] = ()
+
+
+class Promise(Strict):
+    """What was promised to customers about being told."""
+
+    first_announcement: Duration = timedelta(minutes=60)
+    update_every: Duration = timedelta(minutes=30)
+    require: tuple[Text, ...] = ()
+
+
+class AudienceFile(Strict):
+    """Where a set of people is listed."""
+
+    file: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What every channel takes, whatever its kind; ``None`` where the kind or the organisation decides."""
+
+    kind: str
+    languages: tuple[Language, ...] | None = None
+    on: tuple[str, ...] | None = None
+    links: bool | None = None
+    expires: Duration | None = None
+    enabled: bool = True
+    required: bool = True
+    audience: str | None = None
+    rate: Rate | None = None
+    price: Cost | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChannelConfig:
+    """One configured channel: its options with their defaults filled in, and its adapter's own settings."""
+
+    name: str
+    options: Options
+    settings: Any
+
+    @property
+    def kind(self) -> str:
+        return self.options.kind
+
+    @property
+    def adapter(self) -> type[Channel]:
+        """The class that will send."""
+        return registry.channel_class(self.kind)
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it reaches people one by one."""
+        return self.adapter.addresses is not None
+
+    @property
+    def workers(self) -> int:
+        """How many deliveries may be under way at once."""
+        return int(getattr(self.settings, "connections", 8)) if self.is_bulk else 1
+
+
+class _File(Strict):
+    organisation: Organisation
+    ledger: Text = "sqlite:///outagecast.db"
+    promise: Promise = Promise()
+    components: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
+    templates: Path | None = None
+    audiences: dict[Slug, AudienceFile] = Field(default_factory=dict)
+    channels: dict[str, Any] = Field(description="at least one channel, such as x: {kind: x, …}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """The whole configuration. Paths are absolute; no secret has been looked at."""
+
+    path: Path
+    organisation: Organisation
+    ledger: str
+    promise: Promise
+    components: Mapping[str, tuple[str, ...]]
+    templates: Path | None
+    audiences: Mapping[str, Path]
+    channels: Mapping[str, ChannelConfig]
+
+
+def locate(given: str | None) -> Path:
+    """The file to load: as given, else ``$OUTAGECAST_CONFIG``, ``./outagecast.yaml``, the user's config folder."""
+    if chosen := given or os.environ.get("OUTAGECAST_CONFIG"):
+        return Path(chosen)
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    for candidate in (Path("outagecast.yaml"), home / "outagecast" / "outagecast.yaml"):
+        if candidate.exists():
+            return candidate
+    raise ConfigError(
+        Problem("there is no outagecast.yaml here or in the user's config folder", "name one: --config FILE")
+    )
+
+
+def load(path: Path) -> Config:
+    """The configuration in ``path``. Raises ConfigError with every problem at once."""
+    doc = document.parse(*document.read(path, None, ConfigError), ConfigError)
+    base = path.resolve().parent
+    file, problems = document.validate(_File, doc, doc.data)
+    channels: dict[str, ChannelConfig] = {}
+    entries = doc.data.get("channels")
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        channel, faults = _channel(doc, name, entry, base)
+        problems += faults
+        if channel:
+            channels[name] = channel
+    if file:
+        problems += _contradictions(doc, file, channels)
+    if problems or file is None:
+        raise ConfigError(*sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
+    return Config(
+        path=path,
+        organisation=file.organisation,
+        ledger=_ledger(file.ledger, base),
+        promise=file.promise,
+        components=file.components,
+        templates=base / file.templates if file.templates else None,
+        audiences={name: base / audience.file for name, audience in file.audiences.items()},
+        channels={name: _with_defaults(channel, file.organisation) for name, channel in channels.items()},
+    )
+
+
+def _ledger(url: str, base: Path) -> str:
+    scheme, separator, path = url.partition("://")
+    if scheme == "sqlite" and separator:
+        # sqlite:///relative and sqlite:////absolute, as database tools write it
+        return f"sqlite:///{base / path.removeprefix('/')}" if not path.startswith("//") else f"sqlite:///{path[1:]}"
+    return url
+
+
+def _channel(doc: Document, name: str, entry: object, base: Path) -> tuple[ChannelConfig | None, list[Problem]]:
+    """One entry of ``channels:``: the common options to us, the rest to the adapter's own settings."""
+    place: Place = ("channels", name)
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", name):
+        hint = "small letters, digits, - and _, such as x or sms-staff"
+        return None, [doc.problem(place, f'"{name}" is not a channel name', hint, key=True)]
+    if not isinstance(entry, dict):
+        return None, [
+            doc.problem(place, "expected the channel's settings", "such as {kind: x, api_key: env:X_API_KEY}")
+        ]
+    kind = entry.get("kind")
+    if kind is None:
+        return None, [doc.problem(place, '"kind" is missing', f"one of {', '.join(registry.kinds())}")]
+    if not isinstance(kind, str) or kind not in registry.kinds():
+        hint = document.nearest(str(kind), list(registry.kinds()))
+        return None, [doc.problem((*place, "kind"), f'there is no kind "{kind}"', hint)]
+    common = {option.name for option in fields(Options)}
+    own = with_config(ConfigDict(extra="forbid", arbitrary_types_allowed=True))(registry.settings_class(kind))
+    mine = {key: value for key, value in entry.items() if key in common}
+    theirs = {f"{key}_" if iskeyword(key) else key: value for key, value in entry.items() if key not in common}
+    options, problems = document.validate(Options, doc, mine, at=place)
+    settings, faults = document.validate(own, doc, theirs, at=place)
+    if options is None or settings is None:
+        return None, problems + faults
+    return ChannelConfig(name=name, options=options, settings=_anchored(settings, base)), []
+
+
+def _anchored(settings: Any, base: Path) -> Any:
+    """The settings with every path, and every secret kept in a file, counted from the config's folder."""
+    changes: dict[str, object] = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, Path):
+            changes[field.name] = base / value.expanduser()
+        elif isinstance(value, Secret):
+            changes[field.name] = value.relative_to(base)
+    return replace(settings, **changes)
+
+
+def _contradictions(doc: Document, file: _File, channels: Mapping[str, ChannelConfig]) -> list[Problem]:
+    """What each key allows by itself, but not beside the others."""
+    problems = [] if file.channels else [doc.problem(("channels",), "no channel is configured")]
+    scheme = file.ledger.partition("://")[0]
+    if scheme != "sqlite" or not file.ledger.partition(":///")[2]:
+        problems.append(doc.problem(("ledger",), f'"{file.ledger}" is not a ledger', "such as sqlite:///outagecast.db"))
+    for name, channel in channels.items():
+        place: Place = ("channels", name)
+        audience = channel.options.audience
+        if channel.is_bulk and audience is None:
+            hint = f"one of {', '.join(file.audiences)}" if file.audiences else "list one under audiences:"
+            problems.append(doc.problem(place, f'"{name}" reaches people one by one, so it needs "audience"', hint))
+        if audience is not None and not channel.is_bulk:
+            problems.append(doc.problem((*place, "audience"), f"{channel.kind} is public and takes no audience"))
+        elif audience is not None and audience not in file.audiences:
+            hint = document.nearest(audience, list(file.audiences))
+            problems.append(doc.problem((*place, "audience"), f'there is no audience "{audience}"', hint))
+        for number, status in enumerate(channel.options.on or ()):
+            if status not in EVERY_STATUS:
+                hint = document.nearest(status, list(EVERY_STATUS))
+                problems.append(doc.problem((*place, "on", number), f'"{status}" is not a status', hint))
+        for number, language in enumerate(channel.options.languages or ()):
+            if language not in file.organisation.languages:
+                hint = f"the organisation promises {', '.join(file.organisation.languages)}"
+                problems.append(doc.problem((*place, "languages", number), f'"{language}" is not promised', hint))
+    return problems
+
+
+def _with_defaults(channel: ChannelConfig, organisation: Organisation) -> ChannelConfig:
+    """Public posts carry the first language, mail and texts the reader's; texts of a bank carry no link."""
+    options = channel.options
+    bulk, phone = channel.is_bulk, channel.adapter.addresses == "phone"
+    filled = replace(
+        options,
+        languages=options.languages or (organisation.languages if bulk else organisation.languages[:1]),
+        on=options.on if options.on is not None else (PERSONAL_STATUSES if bulk else EVERY_STATUS),
+        links=options.links if options.links is not None else not phone,
+        expires=options.expires or (timedelta(hours=6) if bulk else None),
+    )
+    return replace(channel, options=filled)

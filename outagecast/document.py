@@ -1,0 +1,254 @@
+"""A YAML file as a tree of plain strings that remembers where each of them stood.
+
+YAML 1.1 reads ``14:30`` as 870, ``NO`` as false and drops the plus of ``+447911…``; so nothing is typed here but by the
+schema it is checked against. Aliases, tags and repeated keys are refused: each has hidden an error in real files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from outagecast.errors import OutagecastError, Problem
+from outagecast.text import clean, harmful_characters
+
+Node: TypeAlias = "dict[str, Node] | list[Node] | str"
+Place: TypeAlias = "tuple[str | int, ...]"  # the way from the root, such as ("channels", "x", "kind")
+T = TypeVar("T")
+
+MOST_BYTES = 256 * 1024
+MOST_DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file: its data, and the line and column (from 1) of each key and value."""
+
+    file: str
+    data: dict[str, Node]
+    _values: Mapping[Place, tuple[int, int]] = field(default_factory=dict)
+    _keys: Mapping[Place, tuple[int, int]] = field(default_factory=dict)
+
+    def problem(self, place: Place, message: str, hint: str = "", *, key: bool = False) -> Problem:
+        """A problem with what stands at ``place``, or at the nearest thing around it that was written."""
+        for length in range(len(place), -1, -1):
+            around = place[:length]
+            marks = self._keys if key and around == place else self._values
+            if around in marks:
+                return Problem(message, hint, self.file, *marks[around])
+        return Problem(message, hint, self.file)
+
+
+def read(source: str | Path, stdin: typing.BinaryIO | None, error: type[OutagecastError]) -> tuple[str, str]:
+    """The name and text of a file, or of ``stdin`` for ``-``. Raises ``error`` for what is not UTF-8 text."""
+    name = "<stdin>" if str(source) == "-" else str(source)
+    try:
+        if str(source) == "-":
+            raw = stdin.read(MOST_BYTES + 1) if stdin else b""
+        else:
+            with Path(source).open("rb") as file:
+                raw = file.read(MOST_BYTES + 1)
+    except OSError as failure:
+        raise error(Problem(f"cannot read {name}: {failure.strerror}")) from None
+    if len(raw) > MOST_BYTES:
+        raise error(Problem(f"longer than {MOST_BYTES // 1024} KiB", file=name))
+    try:
+        return name, raw.decode("utf-8-sig")
+    except UnicodeDecodeError as failure:
+        guess = "UTF-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "another encoding, perhaps Windows-1252"
+        line = raw.count(b"\n", 0, failure.start) + 1
+        raise error(Problem(f"not UTF-8 but {guess}", "save it as UTF-8", name, line)) from None
+
+
+def parse(name: str, text: str, error: type[OutagecastError]) -> Document:
+    """The document in ``text``. Raises ``error`` with every repeated key, alias and tag, or the first syntax error."""
+    builder = _Builder(name, text)
+    try:
+        root = builder.root()
+    except yaml.MarkedYAMLError as failure:
+        mark = failure.problem_mark
+        at = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        raise error(Problem(f"not valid YAML: {clean(failure.problem)}", "", name, *at)) from None
+    except yaml.reader.ReaderError as failure:
+        line = text.count("\n", 0, failure.position) + 1
+        raise error(Problem(f"a character that no text has: U+{ord(failure.character):04X}", "", name, line)) from None
+    except RecursionError:
+        raise error(Problem("nested too deeply", file=name)) from None
+    if builder.problems:
+        raise error(*builder.problems)
+    if not isinstance(root, dict):
+        raise error(Problem("expected `key: value` lines", file=name, line=1, column=1))
+    return Document(name, root, builder.values, builder.keys)
+
+
+def _place(mark: Any) -> tuple[int, int]:
+    return mark.line + 1, mark.column + 1
+
+
+class _Builder:
+    """Builds the tree from YAML's events, where tags, anchors and repeated keys can still be seen."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.values: dict[Place, tuple[int, int]] = {}
+        self.keys: dict[Place, tuple[int, int]] = {}
+        self.problems: list[Problem] = []
+        self._loader = yaml.SafeLoader(text)
+
+    def root(self) -> Node | None:
+        self._loader.get_event()
+        if self._loader.check_event(yaml.StreamEndEvent):
+            return {}
+        self._loader.get_event()
+        node = self._node((), 0)
+        self._loader.get_event()
+        if not self._loader.check_event(yaml.StreamEndEvent):
+            self._report("a second document", "keep one document a file", self._loader.peek_event())
+        return node
+
+    def _report(self, message: str, hint: str, event: Any) -> None:
+        self.problems.append(Problem(message, hint, self.name, *_place(event.start_mark)))
+
+    def _node(self, place: Place, depth: int) -> Node | None:
+        event = self._loader.get_event()
+        self.values[place] = _place(event.start_mark)
+        if depth > MOST_DEPTH:
+            raise RecursionError
+        if isinstance(event, yaml.AliasEvent):
+            self._report("an alias", "write the value out", event)
+            return None
+        if event.anchor:
+            self._report("an anchor", "write the value out where it is needed", event)
+        if event.tag and event.tag != "!":
+            self._report("a tag", "write plain text; the type is known", event)
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(place, depth)
+        return self._mapping(place, depth)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> str | None:
+        if harmful := harmful_characters(event.value):
+            # They hide or reorder text on a screen, so nobody can agree to what they see.
+            self._report(f"an invisible character, {harmful[0][1]}", "retype this text by hand", event)
+        # A key without a value is a key that was not given.
+        return None if event.style is None and event.value in {"", "~", "null"} else event.value
+
+    def _sequence(self, place: Place, depth: int) -> list[Node]:
+        items: list[Node] = []
+        while not self._loader.check_event(yaml.SequenceEndEvent):
+            item = self._node((*place, len(items)), depth + 1)
+            if item is not None:
+                items.append(item)
+        self._loader.get_event()
+        return items
+
+    def _mapping(self, place: Place, depth: int) -> dict[str, Node]:
+        result: dict[str, Node] = {}
+        seen: dict[str, int] = {}
+        while not self._loader.check_event(yaml.MappingEndEvent):
+            event = self._loader.peek_event()
+            if not isinstance(event, yaml.ScalarEvent):
+                self._report("a key must be plain text", "", event)
+                self._node((*place, "?"), depth + 1)
+                self._node((*place, "?"), depth + 1)
+                continue
+            self._loader.get_event()
+            key = event.value
+            if key in seen:
+                self._report(f'"{clean(key)}" stands twice', f"the first is on line {seen[key]}", event)
+            seen[key], _ = self.keys[(*place, key)] = _place(event.start_mark)
+            value = self._node((*place, key), depth + 1)
+            if value is not None:
+                result[key] = value
+        self._loader.get_event()
+        return result
+
+
+def validate(
+    schema: type[T], document: Document, data: object, *, at: Place = (), context: Mapping[str, Any] | None = None
+) -> tuple[T | None, list[Problem]]:
+    """``data`` (what stands at ``at``) as a ``schema``, or every problem with it, in the order of the file."""
+    try:
+        return TypeAdapter(schema).validate_python(data, context=dict(context or {})), []
+    except ValidationError as failure:
+        problems = [_explain(schema, document, data, at, dict(error)) for error in failure.errors(include_url=False)]
+        return None, sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+
+
+def _explain(schema: type, document: Document, data: object, at: Place, error: dict[str, Any]) -> Problem:
+    """One of pydantic's errors in our words: what is wrong, what was expected, the nearest valid word."""
+    inner = tuple(_written(data, error["loc"]))
+    place, name = (*at, *inner), str(error["loc"][-1]) if error["loc"] else ""
+    given = error.get("input")
+    if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        known = sorted(_fields_at(schema, inner[:-1]))
+        return document.problem(place, f'unknown key "{clean(name)}"', nearest(name, known), key=True)
+    if error["type"] == "missing":
+        about = _fields_at(schema, inner).get(name, "")
+        return document.problem(place, f'"{name.rstrip("_")}" is missing', about)
+    if error["type"] in {"enum", "literal_error"}:
+        choices = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        return document.problem(place, f'"{clean(given)}" is not valid here', nearest(str(given), choices))
+    if error["type"] == "value_error":
+        return document.problem(place, str(error["ctx"]["error"]))
+    return document.problem(place, clean(error["msg"][0].lower() + error["msg"][1:]))
+
+
+def _written(data: object, place: tuple[str | int, ...]) -> Iterator[str | int]:
+    """The part of ``place`` that was really written: pydantic adds names of its own for unions and functions."""
+    for step in place:
+        if isinstance(data, dict):
+            key = step if step in data else str(step).rstrip("_")
+            if key not in data:
+                return
+            yield key
+            data = data[key]
+        elif isinstance(data, list) and isinstance(step, int):
+            yield step
+            data = data[step]
+
+
+def _fields_at(schema: Any, place: tuple[str | int, ...]) -> dict[str, str]:
+    """The keys that may stand in the mapping at ``place``, each with what it is for."""
+    for step in place:
+        schema = _inside(schema, step)
+    for option in _options(schema):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return {info.alias or name: info.description or "" for name, info in option.model_fields.items()}
+        if is_dataclass(option):
+            return {item.name.rstrip("_"): "" for item in fields(option)}
+    return {}
+
+
+def _inside(schema: Any, step: str | int) -> Any:
+    for option in _options(schema):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            for name, info in option.model_fields.items():
+                if step in {name, info.alias}:
+                    return info.annotation
+        elif args := typing.get_args(option):
+            return args[-1]
+    return None
+
+
+def _options(schema: Any) -> list[Any]:
+    if typing.get_origin(schema) is typing.Annotated:
+        return _options(typing.get_args(schema)[0])
+    if typing.get_origin(schema) in {typing.Union, types.UnionType}:
+        return [option for part in typing.get_args(schema) for option in _options(part)]
+    return [schema]
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A hint: the known word that ``word`` was probably meant to be, or all of them."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f'did you mean "{close[0]}"?' if close else f"expected one of: {', '.join(known)}" if known else ""

@@ -1,0 +1,193 @@
+"""The durable record of what was meant, tried and taken: the port in the verbs of the domain, and ``open``.
+
+One ledger, one promise: whoever announces from a second ledger is not known to the first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from outagecast.model import Delivery, Receipt, State, Status, Variant
+
+
+class Event(StrEnum):
+    """What can happen to a delivery."""
+
+    CLAIMED = "claimed"
+    RECEIPT = "receipt"
+    NOT_SENT = "not_sent"  # for certain; worth another try
+    REFUSED = "refused"  # for certain; useless to try again
+    LOST = "lost"  # it may be out
+    REPLAYED = "replayed"  # sent again under the same key
+    FOUND = "found"
+    ABSENT = "absent"  # a strong look-up after the settle time did not find it
+    EXHAUSTED = "exhausted"  # no means left to find out
+    SETTLED_PUBLISHED = "settled_published"
+    SETTLED_NOT_PUBLISHED = "settled_not_published"
+    SETTLED_RESEND = "settled_resend"
+    REVIVED = "revived"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    SEEN = "seen"
+    SEEN_DIFFERENT = "seen_different"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One public statement on an incident, as it was opened."""
+
+    incident: str
+    number: int
+    status: Status
+    fingerprint: str  # of the canonical message
+    written: str  # the message as written, JSON
+    digest: str  # of everything that goes out
+    opened_at: datetime
+    opened_by: str
+    started_at: datetime | None = None
+    next_update_at: datetime | None = None
+
+    @property
+    def summary(self) -> str:
+        """The summary as written."""
+        return str(json.loads(self.written).get("summary", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What one target carries of an incident."""
+
+    update: int
+    state: State
+    digest: str  # of the variant
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the ledger knows of an incident before something new is planned."""
+
+    incident: str
+    updates: Sequence[Update] = ()
+    carried: Mapping[tuple[str, str, str], Carried] = field(default_factory=dict)  # (channel, target, language)
+    opened: Collection[tuple[str, int]] = frozenset()  # (channel, number) whose deliveries exist
+
+
+NOTHING_PAST = Past("")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A delivery about to be opened: ready to be sent, or passed over with the reason."""
+
+    channel: str
+    target: str
+    language: str
+    state: State
+    reason: str | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A delivery as the ledger has it."""
+
+    id: int
+    delivery: Delivery
+    channel: str
+    state: State
+    attempts: int
+    replays: int
+    changed_at: datetime
+    refused: bool = False
+    reason: str | None = None
+    code: str | None = None
+    not_before: datetime | None = None
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of state to be written down, with what came of it."""
+
+    event: Event
+    to: State
+    reason: str | None = None
+    code: str | None = None
+    refused: bool = False
+    not_before: datetime | None = None
+    receipt: Receipt | None = None
+    forget_attempt: bool = False  # nothing of it can be out: a later look-up need not reach back to it
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many deliveries of one channel are in one state."""
+
+    channel: str
+    state: State
+    refused: bool
+    count: int
+
+
+class Ledger(Protocol):
+    """What every ledger can do. Each verb is one transaction, on disk when it returns. Raises LedgerError."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the right to send. Raises ConflictError naming who holds it, since when."""
+        ...
+
+    def incidents(self) -> list[str]:
+        """Every incident, the one that changed last first."""
+        ...
+
+    def past(self, incident: str, channels: Collection[str] | None = None) -> Past:
+        """What is known of an incident; what is carried, on ``channels`` only."""
+        ...
+
+    def open(self, update: Update, variants: Iterable[Variant], openings: Iterable[Opening]) -> None:
+        """Write an update, its frozen words and its deliveries, and supersede what of older ones is still unsent.
+
+        An update that exists gets the deliveries it lacks. Raises ConflictError where its number is taken by another.
+        """
+        ...
+
+    def variants(self, incident: str, number: int) -> list[Variant]:
+        """The frozen words of an update."""
+        ...
+
+    def claim(self, incident: str, number: int, channel: str, now: datetime, by: str) -> Entry | None:
+        """Take the next delivery that is ready and due, as ATTEMPTING; what has expired is written off on the way."""
+        ...
+
+    def next_try(self, incident: str, number: int, channel: str) -> datetime | None:
+        """When the next ready delivery is due; None if none is ready."""
+        ...
+
+    def move(self, entry: Entry, move: Move, now: datetime, by: str) -> None:
+        """Write down a change of state. Raises ConflictError where the entry has left the state it was read in."""
+        ...
+
+    def entries(self, incident: str, number: int, channel: str, states: Collection[State]) -> list[Entry]:
+        """The deliveries of a channel that are in one of ``states``, at most a few hundred."""
+        ...
+
+    def tallies(self, incident: str, number: int) -> list[Tally]:
+        """Counts by channel and state."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...

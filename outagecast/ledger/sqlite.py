@@ -1,0 +1,444 @@
+"""The ledger in one SQLite file: WAL with full sync, so that an intent that was written survives a power loss."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import getpass
+import hashlib
+import json
+import os
+import socket
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from outagecast.errors import ConflictError, LedgerError, Problem
+from outagecast.ledger import Carried, Entry, Event, Move, Opening, Past, Tally, Update
+from outagecast.model import Delivery, Receipt, State, Status, Variant
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MOST_ENTRIES = 500
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_ENTRY = """
+    SELECT d.*, v.parts, u.status AS update_status, u.opened_at AS update_opened_at,
+           (SELECT p.provider_id FROM delivery p WHERE p.incident = d.incident AND p.channel = d.channel
+             AND p.target = d.target AND p.language = d.language AND p.number < d.number AND p.provider_id IS NOT NULL
+             ORDER BY p.number DESC LIMIT 1) AS thread_id
+      FROM delivery d JOIN variant v ON v.id = d.variant
+      JOIN incident_update u ON u.incident = d.incident AND u.number = d.number
+"""
+
+
+def operator() -> str:
+    """Who is at the keyboard, as ``user@host``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _guarded(verb: Callable[P, R]) -> Callable[P, R]:
+    """One thread at a time, and SQLite's errors in words that say what to do."""
+
+    @functools.wraps(verb)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        ledger: Any = args[0]
+        with ledger._mutex:
+            try:
+                return verb(*args, **kwargs)
+            except sqlite3.Error as error:
+                raise LedgerError(_explain(ledger.path, error)) from error
+
+    return wrapper
+
+
+def _explain(path: Path, error: sqlite3.Error) -> Problem:
+    said = str(error)
+    if "disk is full" in said:
+        return Problem(f"the disk of the ledger {path} is full", "free some space, then run resume")
+    if "readonly" in said:
+        return Problem(f"the ledger {path} cannot be written", "check its owner and the disk, then run resume")
+    if "malformed" in said or "not a database" in said:
+        return Problem(f"the ledger {path} is damaged: {said}", "restore it from a copy before announcing anything")
+    return Problem(f"the ledger {path}: {said}")
+
+
+class SqliteLedger:
+    """See ``outagecast.ledger.Ledger``. Safe to share between threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the ledger. Raises LedgerError where it could not keep what it is told."""
+        self.path = path
+        self._mutex = threading.RLock()
+        self.is_new = not path.exists()
+        try:
+            # SQLite would create it readable by all; its WAL and index take the same mode.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise LedgerError(
+                Problem(f"cannot open the ledger {path}: {reason}", "check the folder and its rights")
+            ) from None
+        self._db.row_factory = sqlite3.Row
+        self._prepare()
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    @_guarded
+    def _prepare(self) -> None:
+        mode = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        # NORMAL lost an acknowledged intent in 243 of 244 simulated power losses.
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA foreign_keys=ON")
+        if sys.platform == "darwin":  # where fsync alone does not reach the platter
+            self._db.execute("PRAGMA fullfsync=ON")
+        if mode != "wal" or self._db.execute("PRAGMA synchronous").fetchone()[0] != 2:
+            raise LedgerError(
+                Problem(f"the ledger {self.path} cannot be written safely here", "keep it on a local disk")
+            )
+        scripts = sorted(MIGRATIONS.glob("*.sql"))
+        with self._transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(scripts):
+                raise LedgerError(
+                    Problem(f"the ledger {self.path} was written by a newer outagecast", "upgrade this one")
+                )
+            for number, script in enumerate(scripts[version:], version + 1):
+                for statement in _statements(script.read_text()):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={number}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        # The kernel frees it when the process dies, and not before: a lease by the clock breaks when a laptop sleeps.
+        path = self.path.with_name(self.path.name + ".lock")
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another run"
+                raise ConflictError(
+                    Problem(f"{holder} is announcing from this ledger", "wait for it; look with: outagecast status")
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{operator()} (process {os.getpid()}, since {_now()})\n".encode(), 0)
+            yield
+            os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+
+    @_guarded
+    def incidents(self) -> list[str]:
+        rows = self._db.execute("SELECT incident FROM incident_update GROUP BY incident ORDER BY max(opened_at) DESC")
+        return [row["incident"] for row in rows]
+
+    @_guarded
+    def past(self, incident: str, channels: Collection[str] | None = None) -> Past:
+        updates = [
+            _update(row)
+            for row in self._db.execute("SELECT * FROM incident_update WHERE incident = ? ORDER BY number", (incident,))
+        ]
+        pairs = self._db.execute("SELECT DISTINCT channel, number FROM delivery WHERE incident = ?", (incident,))
+        opened = frozenset((row["channel"], row["number"]) for row in pairs)
+        carried: dict[tuple[str, str, str], Carried] = {}
+        for channel in {name for name, _ in opened if channels is None or name in channels}:
+            rows = self._db.execute(
+                "SELECT d.target, d.language, d.number, d.state, v.digest FROM delivery d"
+                " JOIN variant v ON v.id = d.variant WHERE d.incident = ? AND d.channel = ? AND d.state IN"
+                " ('attempting', 'in_doubt', 'needs_decision', 'accepted', 'verified', 'mismatch', 'missing')"
+                " ORDER BY d.number",
+                (incident, channel),
+            )
+            for row in rows:
+                key = (channel, row["target"], row["language"])
+                carried[key] = Carried(row["number"], State(row["state"]), row["digest"])
+        return Past(incident, updates, carried, opened)
+
+    @_guarded
+    def open(self, update: Update, variants: Iterable[Variant], openings: Iterable[Opening]) -> None:
+        with self._transaction():
+            if self._existing(update) is None:
+                self._insert("incident_update", _row(update))
+            numbers: dict[tuple[str, str], int] = {}
+            for variant in variants:
+                numbers[variant.channel, variant.language] = self._freeze(update, variant)
+            for opening in openings:
+                self._open_one(update, opening, numbers[opening.channel, opening.language])
+
+    def _existing(self, update: Update) -> int | None:
+        """The row of this very update. Raises ConflictError where its number, or its words, are taken."""
+        rows = self._db.execute(
+            "SELECT number, fingerprint, opened_by, opened_at FROM incident_update"
+            " WHERE incident = ? AND (number >= ? OR fingerprint = ?) ORDER BY number DESC",
+            (update.incident, update.number, update.fingerprint),
+        ).fetchall()
+        if not rows:
+            return None
+        newest = rows[0]
+        if (newest["number"], newest["fingerprint"]) != (update.number, update.fingerprint):
+            raise ConflictError(
+                Problem(
+                    f"{newest['opened_by']} opened update {newest['number']} before you; nothing was sent",
+                    f"look at what is out: outagecast status {update.incident}",
+                )
+            )
+        return update.number
+
+    def _freeze(self, update: Update, variant: Variant) -> int:
+        where = (update.incident, update.number, variant.channel, variant.language)
+        known = self._db.execute(
+            "SELECT id FROM variant WHERE incident = ? AND number = ? AND channel = ? AND language = ?", where
+        ).fetchone()
+        if known:
+            return int(known["id"])
+        facts = {name: getattr(variant, name) for name in ("rung", "source", "carried", "left_out")}
+        return self._insert(
+            "variant",
+            {
+                **dict(zip(("incident", "number", "channel", "language"), where, strict=True)),
+                "kind": variant.kind,
+                "parts": json.dumps(dict(variant.parts), ensure_ascii=False),
+                "facts": json.dumps(facts),
+                "digest": variant.digest,
+            },
+        )
+
+    def _open_one(self, update: Update, opening: Opening, variant: int) -> None:
+        where = (update.incident, opening.channel, opening.target, opening.language)
+        for row in self._db.execute(
+            "SELECT id FROM delivery WHERE incident = ? AND channel = ? AND target = ? AND language = ?"
+            " AND number < ? AND state = 'ready'",
+            (*where, update.number),
+        ).fetchall():
+            self._change(
+                row["id"], State.READY, Move(Event.SUPERSEDED, State.SUPERSEDED), update.opened_at, update.opened_by
+            )
+        self._insert(
+            "delivery",
+            {
+                **dict(zip(("incident", "channel", "target", "language"), where, strict=True)),
+                "key": _key(update.number, *where),
+                "number": update.number,
+                "variant": variant,
+                "state": opening.state.value,
+                "reason": opening.reason,
+                "expires_at": _stamp(opening.expires_at),
+                "changed_at": _stamp(update.opened_at),
+            },
+            otherwise="IGNORE",  # another run of the same update opened it a moment ago
+        )
+
+    @_guarded
+    def variants(self, incident: str, number: int) -> list[Variant]:
+        rows = self._db.execute(
+            "SELECT * FROM variant WHERE incident = ? AND number = ? ORDER BY id", (incident, number)
+        )
+        return [
+            Variant(
+                channel=row["channel"],
+                kind=row["kind"],
+                language=row["language"],
+                parts=json.loads(row["parts"]),
+                **json.loads(row["facts"]),
+            )
+            for row in rows
+        ]
+
+    @_guarded
+    def claim(self, incident: str, number: int, channel: str, now: datetime, by: str) -> Entry | None:
+        where = (incident, number, channel)
+        due = " WHERE d.incident = ? AND d.number = ? AND d.channel = ? AND d.state = 'ready'"
+        with self._transaction():
+            for row in self._db.execute(f"{_ENTRY}{due} AND d.expires_at <= ?", (*where, _stamp(now))).fetchall():
+                self._change(row["id"], State.READY, Move(Event.EXPIRED, State.EXPIRED, "too old to be sent"), now, by)
+            row = self._db.execute(
+                f"{_ENTRY}{due} AND (d.not_before IS NULL OR d.not_before <= ?) ORDER BY d.id LIMIT 1",
+                (*where, _stamp(now)),
+            ).fetchone()
+            if row is None:
+                return None
+            self._change(row["id"], State.READY, Move(Event.CLAIMED, State.ATTEMPTING), now, by)
+            row = self._db.execute(f"{_ENTRY} WHERE d.id = ?", (row["id"],)).fetchone()
+        return _entry(row)
+
+    @_guarded
+    def next_try(self, incident: str, number: int, channel: str) -> datetime | None:
+        row = self._db.execute(
+            "SELECT count(*) AS ready, min(coalesce(not_before, '')) AS due FROM delivery"
+            " WHERE incident = ? AND number = ? AND channel = ? AND state = 'ready'",
+            (incident, number, channel),
+        ).fetchone()
+        if not row["ready"]:
+            return None
+        return _time(row["due"]) if row["due"] else datetime.min.replace(tzinfo=UTC)
+
+    @_guarded
+    def move(self, entry: Entry, move: Move, now: datetime, by: str) -> None:
+        with self._transaction():
+            self._change(entry.id, entry.state, move, now, by)
+
+    def _change(self, delivery: int, before: State, move: Move, now: datetime, by: str) -> None:
+        receipt = move.receipt
+        attempt = move.to is State.ATTEMPTING
+        changed = self._db.execute(
+            "UPDATE delivery SET state = ?, reason = ?, code = ?, refused = ?, not_before = ?, changed_at = ?,"
+            " attempts = attempts + ?, replays = replays + ?,"
+            " attempted_at = CASE WHEN ? THEN NULL ELSE coalesce(attempted_at, ?) END,"
+            " provider_id = coalesce(?, provider_id), url = coalesce(?, url), detail = coalesce(?, detail)"
+            " WHERE id = ? AND state = ?",
+            (
+                *(move.to.value, move.reason, move.code, move.refused, _stamp(move.not_before), _stamp(now)),
+                *(attempt, move.event is Event.REPLAYED),
+                *(move.forget_attempt, _stamp(now) if attempt else None),
+                *(receipt and receipt.provider_id, receipt and receipt.url, receipt and receipt.detail),
+                *(delivery, before.value),
+            ),
+        ).rowcount
+        if changed != 1:
+            raise ConflictError(Problem("another run changed this delivery", "look with: outagecast status"))
+        self._insert(
+            "transition",
+            {
+                "delivery": delivery,
+                "at": _stamp(now),
+                "from_state": before.value,
+                "to_state": move.to.value,
+                "event": move.event.value,
+                "reason": move.reason,
+                "by": by,
+            },
+        )
+
+    @_guarded
+    def entries(self, incident: str, number: int, channel: str, states: Collection[State]) -> list[Entry]:
+        marks = ",".join("?" * len(states))
+        rows = self._db.execute(
+            f"{_ENTRY} WHERE d.incident = ? AND d.number = ? AND d.channel = ? AND d.state IN ({marks})"
+            f" ORDER BY d.id LIMIT {MOST_ENTRIES}",
+            (incident, number, channel, *(state.value for state in states)),
+        )
+        return [_entry(row) for row in rows]
+
+    @_guarded
+    def tallies(self, incident: str, number: int) -> list[Tally]:
+        rows = self._db.execute(
+            "SELECT channel, state, refused, count(*) AS count FROM delivery WHERE incident = ? AND number = ?"
+            " GROUP BY channel, state, refused ORDER BY min(id)",
+            (incident, number),
+        )
+        return [Tally(row["channel"], State(row["state"]), bool(row["refused"]), row["count"]) for row in rows]
+
+    def _insert(self, table: str, row: dict[str, object], otherwise: str = "ABORT") -> int:
+        names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
+        statement = f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
+        return self._db.execute(statement, tuple(row.values())).lastrowid or 0
+
+    @_guarded
+    def close(self) -> None:
+        self._db.close()
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, triggers whole: ``executescript`` would commit before it begins."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _update(row: sqlite3.Row) -> Update:
+    return Update(
+        incident=row["incident"],
+        number=row["number"],
+        status=Status(row["status"]),
+        fingerprint=row["fingerprint"],
+        written=row["written"],
+        digest=row["digest"],
+        opened_at=_time(row["opened_at"]),
+        opened_by=row["opened_by"],
+        started_at=_maybe(row["started_at"]),
+        next_update_at=_maybe(row["next_update_at"]),
+    )
+
+
+def _row(update: Update) -> dict[str, object]:
+    values: dict[str, object] = {name: getattr(update, name) for name in Update.__slots__}
+    return {name: _stamp(value) if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def _key(number: int, *where: str) -> str:
+    """The delivery's key: the same for the same target whatever ledger it was drawn in."""
+    return hashlib.blake2b("\x00".join((*where, str(number))).encode(), digest_size=16).hexdigest()
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    return Entry(
+        id=row["id"],
+        channel=row["channel"],
+        state=State(row["state"]),
+        attempts=row["attempts"],
+        replays=row["replays"],
+        changed_at=_time(row["changed_at"]),
+        refused=bool(row["refused"]),
+        reason=row["reason"],
+        code=row["code"],
+        not_before=_maybe(row["not_before"]),
+        receipt=Receipt(row["provider_id"], row["url"], row["detail"]) if row["provider_id"] else None,
+        delivery=Delivery(
+            key=row["key"],
+            incident=row["incident"],
+            update=row["number"],
+            status=Status(row["update_status"]),
+            target=row["target"],
+            language=row["language"],
+            parts=json.loads(row["parts"]),
+            opened_at=_time(row["update_opened_at"]),
+            attempted_at=_maybe(row["attempted_at"]),
+            expires_at=_maybe(row["expires_at"]),
+            thread=Receipt(row["thread_id"]) if row["thread_id"] else None,
+        ),
+    )
+
+
+def _stamp(time: datetime | None) -> str | None:
+    """UTC, of fixed width, so that stamps sort as text."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time else None
+
+
+def _time(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp)
+
+
+def _maybe(stamp: str | None) -> datetime | None:
+    return _time(stamp) if stamp else None
+
+
+def _now() -> str:
+    return datetime.now().astimezone().strftime("%H:%M %Z")

@@ -1,0 +1,298 @@
+"""The message: what the officer wrote, once, as named facts; from a YAML or JSON file to a checked object."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import typing
+import unicodedata
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
+
+from outagecast import document
+from outagecast.document import Document, Node, Place
+from outagecast.errors import MessageError, Problem
+from outagecast.model import ComponentState, Impact, Status
+
+UNKNOWN = "unknown"  # an honest value of `cause` and `scope`, which is said in words
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)\s*(Z|[+-]\d{2}:\d{2})?")
+_DURATION = re.compile(r"(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?")
+
+
+def _text(value: str) -> str:
+    text = " ".join(unicodedata.normalize("NFC", value).split())
+    if not text:
+        raise ValueError("is empty; write a value, or remove the line")
+    return text
+
+
+def _slug(value: str) -> str:
+    if not SLUG.fullmatch(value):
+        raise ValueError("must be small letters, digits and hyphens, at most 64, such as card-payments-2026-11-22")
+    return value
+
+
+def parse_moment(value: object, zone: ZoneInfo | None = None) -> datetime:
+    """``2026-11-22T18:30+11:00`` as a time. Raises ValueError for a naive or impossible one, with what to write."""
+    if isinstance(value, datetime):
+        return value
+    match = _MOMENT.fullmatch(str(value).strip())
+    if not match:
+        raise ValueError(f'"{value}" is not a time; write it like 2026-11-22T18:30+11:00')
+    day, clock, offset = match.groups()
+    try:
+        naive = datetime.fromisoformat(f"{day}T{clock}")
+        if offset:
+            return datetime.fromisoformat(f"{day}T{clock}{offset}")
+    except ValueError as error:
+        raise ValueError(f'"{value}" does not exist: {error}') from None
+    raise ValueError(_missing_offset(naive, zone))
+
+
+def _missing_offset(naive: datetime, zone: ZoneInfo | None) -> str:
+    """What to write in the place of a time without an offset, by the organisation's clock."""
+    if zone is None:
+        return f"has no offset from UTC; write {naive:%Y-%m-%dT%H:%M}+00:00 or your own"
+    early, late = naive.replace(tzinfo=zone), naive.replace(tzinfo=zone, fold=1)
+    if early.utcoffset() != late.utcoffset():
+        back = early.astimezone(ZoneInfo("UTC")).astimezone(zone).replace(tzinfo=None)
+        if back != naive:
+            return f"has no offset from UTC, and {naive:%H:%M} does not exist that day in {zone.key}: the clocks change"
+        return (
+            f"has no offset from UTC, and {naive:%H:%M} comes twice that day in {zone.key}; "
+            f"write {early.isoformat(timespec='minutes')} or {late.isoformat(timespec='minutes')}"
+        )
+    return f"has no offset from UTC; in {zone.key} write {early.isoformat(timespec='minutes')}"
+
+
+def parse_duration(value: object) -> timedelta:
+    """``30m``, ``1h30m``, ``2d`` as a duration. Raises ValueError with the form it must have."""
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(str(value).strip())
+    if not match or not any(match.groups()):
+        raise ValueError(f'"{value}" is not a duration; write it like 30m, 2h or 1h30m')
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not duration:
+        raise ValueError("must be longer than nothing")
+    return duration
+
+
+def _moment(value: object, info: ValidationInfo) -> datetime:
+    return parse_moment(value, (info.context or {}).get("zone"))
+
+
+def _moment_or_duration(value: object, info: ValidationInfo) -> datetime | timedelta:
+    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+        return parse_duration(value)
+    return _moment(value, info)
+
+
+def web_address(value: str) -> str:
+    """``value`` if it is a plain http or https address. Raises ValueError."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or " " in value:
+        raise ValueError(f'"{value}" is not a web address; write it like https://status.example.com')
+    return value
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(_text)]
+Slug: TypeAlias = Annotated[str, AfterValidator(_slug)]
+Moment: TypeAlias = Annotated[datetime, BeforeValidator(_moment)]
+Duration: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration)]
+WebAddress: TypeAlias = Annotated[str, AfterValidator(web_address)]
+
+
+class Strict(BaseModel):
+    """A mapping in a file: immutable, and every key known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Apology(Strict):
+    """What we are sorry for, for short channels and for long ones."""
+
+    short: Text
+    long: Text
+
+
+class Contact(Strict):
+    """Where to turn."""
+
+    phone: Text | None = None
+    url: WebAddress | None = None
+
+
+class Window(Strict):
+    """When planned work begins and ends."""
+
+    start: Moment
+    end: Moment
+
+
+class Question(Strict):
+    """A question the call centre will hear, and the answer."""
+
+    q: Text
+    a: Text
+
+
+class Briefing(Strict):
+    """What only the call centre may know; never part of a public variant."""
+
+    say: tuple[Text, ...] = ()
+    do_not_say: tuple[Text, ...] = ()
+    faq: tuple[Question, ...] = ()
+    escalation: Text | None = None
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _apology(value: object) -> object:
+    return {"short": value, "long": value} if isinstance(value, str) else value
+
+
+Apologies: TypeAlias = Annotated[Apology, BeforeValidator(_apology)]
+Texts: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many)]
+
+
+class Translation(Strict):
+    """The free-text facts in another language."""
+
+    title: Text | None = None
+    summary: Text | None = None
+    components: dict[str, Text] = {}
+    scope: Text | None = None
+    cause: Text | None = None
+    workaround: Texts = ()
+    apology: Apologies | None = None
+    compensation: Text | None = None
+    aftermath: Text | None = None
+    retraction_reason: Text | None = None
+
+
+class Message(Strict):
+    """One statement on one incident. Times are aware; texts are NFC, one line each."""
+
+    incident: Slug = Field(description="a name for the incident, such as card-payments-2026-11-22")
+    status: Status = Field(description=f"one of {', '.join(Status)}")
+    impact: Impact | None = None
+    title: Text = Field(description="the incident in a few words, such as: Card payments are failing")
+    summary: Text = Field(description="one sentence: what people cannot do")
+    components: dict[Text, ComponentState] = {}
+    scope: Text | None = None
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    window: Window | None = None
+    cause: Text | None = None
+    workaround: Texts = ()
+    eta: Moment | None = None
+    next_update_at: Annotated[datetime | timedelta, BeforeValidator(_moment_or_duration)] | None = None
+    apology: Apologies | None = None
+    compensation: Text | None = None
+    aftermath: Text | None = None
+    retraction_reason: Text | None = None
+    contact: Contact = Contact()
+    translations: dict[str, Translation] = {}
+    briefing: Briefing | None = None
+    variants: dict[str, dict[str, dict[str, str]]] = {}
+
+    _written: dict[str, Node] = PrivateAttr(default_factory=dict)
+
+    @property
+    def canonical(self) -> str:
+        """The public facts as written, in one order: what makes two messages the same update."""
+        public = {key: value for key, value in self._written.items() if key != "briefing"}
+        return json.dumps(public, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical message, in hexadecimal."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+    def as_written(self) -> str:
+        """The file's own words as JSON, for the record and for an update that builds on this one."""
+        return json.dumps(self._written, ensure_ascii=False)
+
+    def translated(self, language: str) -> Message:
+        """The message with its free-text facts in ``language`` where they are translated."""
+        translation = self.translations.get(language)
+        if translation is None:
+            return self
+        given = {name: value for name, value in translation if value and name != "components"}
+        names = {translation.components.get(name, name): state for name, state in self.components.items()}
+        return self.model_copy(update={**given, "components": names})
+
+
+def load(
+    source: str | Path,
+    *,
+    stdin: typing.BinaryIO | None = None,
+    status: str | None = None,
+    facts: typing.Sequence[str] = (),
+    zone: ZoneInfo | None = None,
+) -> Message:
+    """The message in a file, or on ``stdin`` for ``-``, with ``status`` and ``facts`` (``NAME=VALUE``) put in.
+
+    ``zone`` only serves the hint for a time without an offset. Raises MessageError with every problem at once.
+    """
+    doc = document.parse(*document.read(source, stdin, MessageError), MessageError)
+    for fact in ([f"status={status}"] if status else []) + list(facts):
+        _put(doc.data, fact)
+    return check(doc, zone)
+
+
+def check(doc: Document, zone: ZoneInfo | None = None) -> Message:
+    """The message a document holds. Raises MessageError with every problem at once."""
+    message, problems = document.validate(Message, doc, doc.data, context={"zone": zone})
+    if message:
+        problems = [doc.problem(place, text, hint) for place, text, hint in _contradictions(message)]
+        message._written = doc.data
+    if problems or message is None:
+        raise MessageError(*problems)
+    return message
+
+
+def _put(data: dict[str, Any], fact: str) -> None:
+    """Set one fact by its dotted name, as ``--set contact.phone=…`` gives it."""
+    name, separator, value = fact.partition("=")
+    if not separator or not name.strip():
+        raise MessageError(Problem(f'--set {fact}: expected NAME=VALUE, such as --set cause="A power cut"'))
+    *path, last = name.strip().split(".", 1)
+    for step in path:
+        inner = data.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise MessageError(Problem(f'--set {fact}: "{step}" holds no named facts'))
+        data = inner
+    if value:
+        data[last] = value
+    else:
+        data.pop(last, None)
+
+
+def _contradictions(message: Message) -> typing.Iterator[tuple[Place, str, str]]:
+    """What each fact allows by itself, but not beside the others."""
+    if message.status.is_closing:
+        for name, state in message.components.items():
+            if state is not ComponentState.OPERATIONAL:
+                hint = f"say operational, or keep the status open until {name} is back"
+                yield ("components", name), f"{message.status}, but {name} is {state}", hint
+    if message.started_at and message.ended_at and message.ended_at < message.started_at:
+        yield ("ended_at",), "ends before it started", "check both times and their offsets"
+    if message.window and message.window.end <= message.window.start:
+        yield ("window", "end"), "the window ends before it starts", "check both times and their offsets"
+    if message.status.is_maintenance and message.window is None:
+        yield ("status",), f'{message.status} needs "window"', "window: {start: …, end: …}"
+    spoken = message.next_update_at
+    if isinstance(spoken, datetime) and message.started_at and spoken <= message.started_at:
+        yield ("next_update_at",), "the next update comes before the start", "check both times and their offsets"

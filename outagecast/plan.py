@@ -1,0 +1,243 @@
+"""Message + config + what is already out -> plan: which channels, which people, which languages, which number. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from outagecast.audience import Audience
+from outagecast.config import FIRST, ChannelConfig, Config, Organisation
+from outagecast.document import nearest
+from outagecast.errors import ConflictError, PlanError, Problem, UsageError
+from outagecast.ledger import NOTHING_PAST, Carried, Opening, Past, Update
+from outagecast.message import Contact, Message
+from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
+from outagecast.wording import round_up
+
+
+class Reason(StrEnum):
+    """Why a channel or recipient is passed over, in words."""
+
+    NOT_ANNOUNCED = "nothing was ever announced there"
+    NOT_CARRIED = "this channel does not carry this status"
+    SAME_WORDS = "the same words are already there"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One recipient in one language; a public channel is one target with no address."""
+
+    address: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChannel:
+    """One channel's part in the plan."""
+
+    config: ChannelConfig
+    targets: tuple[Target, ...]
+    carried: Mapping[Target, Carried]  # what each target carries of this incident
+    audience: Audience | None = None
+    is_open: bool = False  # its deliveries are in the ledger already, with their bytes
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def kind(self) -> str:
+        return self.config.kind
+
+    @property
+    def audience_digest(self) -> str:
+        """Who is told, as a hash; empty for the public."""
+        return self.audience.digest if self.audience else ""
+
+    @property
+    def languages_needed(self) -> tuple[str, ...]:
+        """The languages that some target reads, in the config's order."""
+        read = {target.language for target in self.targets}
+        return tuple(language for language in self.config.options.languages or () if language in read)
+
+    @property
+    def is_first_word(self) -> bool:
+        """Whether somebody hears of the incident here for the first time."""
+        return any(target not in self.carried for target in self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be said where, before it is put into words."""
+
+    message: Message  # with what the organisation and its promise add
+    number: int
+    is_new: bool  # False where the same update is already in the ledger
+    as_of: datetime  # when it was first opened; now for a new one
+    next_update_at: datetime | None
+    organisation: Organisation
+    channels: tuple[PlannedChannel, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def draw(
+    message: Message,
+    config: Config,
+    *,
+    audiences: Mapping[str, Audience],
+    past: Past = NOTHING_PAST,
+    only: Collection[str] = (),
+    without: Collection[str] = (),
+    now: datetime,
+) -> Plan:
+    """The plan for ``message``. ``audiences`` is by channel name.
+
+    Raises UsageError for a channel that is not configured, ConflictError where a newer update is out, PlanError where
+    message and config do not fit.
+    """
+    chosen = select(config, only, without)
+    _check_variants(message, config)
+    same = _position(message, past)
+    as_of = same.opened_at if same else now
+    number = same.number if same else len(past.updates) + 1
+    channels = tuple(_channel(channel, audiences.get(channel.name), past, number) for channel in chosen)
+    return Plan(
+        message=_with_defaults(message, config),
+        number=number,
+        is_new=same is None,
+        as_of=as_of,
+        next_update_at=same.next_update_at if same else next_update(message, config, now),
+        organisation=config.organisation,
+        channels=channels,
+        warnings=tuple(_advice(message, past, audiences)),
+    )
+
+
+def select(config: Config, only: Collection[str], without: Collection[str]) -> list[ChannelConfig]:
+    """The channels asked for, public ones first. Raises UsageError for a name that is not there or switched off."""
+    for name in (*only, *without):
+        if name not in config.channels:
+            raise UsageError(Problem(f'there is no channel "{name}"', nearest(name, list(config.channels))))
+        if name in only and not config.channels[name].options.enabled:
+            raise UsageError(Problem(f'the channel "{name}" is switched off', "set enabled: true in the config"))
+    chosen = [
+        channel
+        for channel in config.channels.values()
+        if channel.options.enabled and (not only or channel.name in only) and channel.name not in without
+    ]
+    if not chosen:
+        raise UsageError(Problem("no channel is left to announce on", "name one with --channel"))
+    # Public posts reach everybody at once; thousands of texts and mails must never stand before them.
+    return sorted(chosen, key=lambda channel: channel.is_bulk)
+
+
+def next_update(message: Message, config: Config, now: datetime) -> datetime | None:
+    """When we speak next: as written, else as promised; a duration counts from now, up to full five minutes."""
+    given = message.next_update_at
+    if message.status.is_closing:
+        return None
+    if isinstance(given, datetime):
+        return given
+    if given is None and message.status is Status.SCHEDULED:
+        return None  # work that is weeks away promises no word every half hour
+    return round_up(now + (given or config.promise.update_every))
+
+
+def expiry(channel: ChannelConfig, plan: Plan, config: Config) -> datetime | None:
+    """When this channel's words are too old to be sent for the first time."""
+    if channel.options.expires:
+        return plan.as_of + channel.options.expires
+    return plan.next_update_at + config.promise.update_every if plan.next_update_at else None
+
+
+def openings(plan: Plan, variants: Sequence[Variant], config: Config) -> Iterator[Opening]:
+    """The deliveries to open: one a target, each ready, or passed over with the reason."""
+    words = {(item.channel, item.language): item for item in variants}
+    for channel in plan.channels:
+        if channel.is_open:
+            continue
+        expires_at = expiry(channel.config, plan, config)
+        for target in channel.targets:
+            variant = words[channel.name, target.language]
+            state, reason = _opening_state(plan, channel, target, variant.digest)
+            yield Opening(
+                channel=channel.name,
+                target=target.address,
+                language=target.language,
+                state=state,
+                reason=reason,
+                expires_at=expires_at,
+            )
+
+
+def _opening_state(plan: Plan, channel: PlannedChannel, target: Target, digest: str) -> tuple[State, str | None]:
+    carried = channel.carried.get(target)
+    status = plan.message.status
+    if carried is None and status.is_closing:
+        return State.SKIPPED, Reason.NOT_ANNOUNCED
+    wanted = channel.config.options.on or ()
+    if status not in wanted and not (carried is None and FIRST in wanted):
+        return State.SKIPPED, Reason.NOT_CARRIED
+    if carried and carried.state in PUBLISHED and carried.digest == digest:
+        return State.UNCHANGED, Reason.SAME_WORDS
+    return State.READY, None
+
+
+def _channel(config: ChannelConfig, audience: Audience | None, past: Past, number: int) -> PlannedChannel:
+    languages = config.options.languages or ()
+    if audience is None:
+        targets = tuple(Target("", language) for language in languages)
+    else:
+        targets = tuple(Target(person.address, person.language) for person in audience.recipients)
+    carried = {
+        Target(address, language): item
+        for (channel, address, language), item in past.carried.items()
+        if channel == config.name and item.update < number and item.state in PUBLISHED | DOUBTFUL
+    }
+    return PlannedChannel(config, targets, carried, audience, (config.name, number) in past.opened)
+
+
+def _position(message: Message, past: Past) -> Update | None:
+    """The newest update if it says the same; None if this is a new one. Raises ConflictError for an older one."""
+    for update in past.updates[:-1]:
+        if update.fingerprint == message.fingerprint:
+            newest = past.updates[-1]
+            raise ConflictError(
+                Problem(
+                    f"this is update {update.number} of {past.incident} again, and update {newest.number} is newer",
+                    f"look at what is out: outagecast status {past.incident}",
+                )
+            )
+    newest_update = past.updates[-1] if past.updates else None
+    return newest_update if newest_update and newest_update.fingerprint == message.fingerprint else None
+
+
+def _with_defaults(message: Message, config: Config) -> Message:
+    organisation, contact = config.organisation, message.contact
+    filled = Contact(phone=contact.phone or organisation.phone, url=contact.url or organisation.status_page)
+    return message.model_copy(update={"contact": filled})
+
+
+def _check_variants(message: Message, config: Config) -> None:
+    problems = [
+        Problem(f'variants: there is no channel "{name}"', nearest(name, list(config.channels)))
+        for name in message.variants
+        if name not in config.channels
+    ]
+    if problems:
+        raise PlanError(*problems)
+
+
+def _advice(message: Message, past: Past, audiences: Mapping[str, Audience]) -> Iterator[str]:
+    """What nobody should find out from the public, but need not stop an announcement."""
+    if message.status.is_closing and past.updates:
+        last = past.updates[-1]
+        if not last.status.is_closing and last.summary == message.summary:
+            yield f"the summary still says: {message.summary} Is that true of a service that is {message.status}?"
+    for name, audience in audiences.items():
+        if audience.bad:
+            yield f"{name}: {len(audience.bad)} rows are left out; the first: {audience.bad[0]}"
+        if not audience.recipients:
+            yield f"{name}: nobody in the audience has such an address"

@@ -1,0 +1,303 @@
+"""What is out, what is not, what is unknown: the one shape that people, runbooks and monitoring read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from outagecast import measure, registry, render
+from outagecast.config import ChannelConfig, Price
+from outagecast.errors import PRECEDENCE, ExitCode, Problem
+from outagecast.ledger import Ledger, Opening, Tally
+from outagecast.model import DOUBTFUL, PUBLISHED, State, Variant
+from outagecast.plan import Plan
+
+SCHEMA_VERSION = 1
+TOLERATED_REFUSALS = 0.05  # of a channel's recipients, for their own reason, before it counts against the run
+
+# Of a bulk channel's recipients, the state furthest to the left is the channel's.
+_WORST_FIRST = (
+    *(State.NEEDS_DECISION, State.IN_DOUBT, State.ATTEMPTING, State.MISSING, State.MISMATCH, State.FAILED),
+    *(State.READY, State.EXPIRED, State.CANCELLED, State.SUPERSEDED),
+    *(State.ACCEPTED, State.VERIFIED, State.UNCHANGED, State.SKIPPED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Deliveries of one channel, by what became of them."""
+
+    planned: int = 0
+    accepted: int = 0
+    verified: int = 0
+    refused: int = 0  # for the recipient's own reason
+    failed: int = 0
+    in_doubt: int = 0
+    pending: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What sending to everybody costs, where a price is configured."""
+
+    units: int  # SMS segments, posts or mails
+    price: Price
+
+    @property
+    def total(self) -> Decimal:
+        """The sum, in the price's currency."""
+        return self.price.amount * self.units
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelReport:
+    """One channel's state."""
+
+    channel: str
+    kind: str
+    state: State
+    counts: Counts
+    update: int
+    required: bool = True
+    unchanged: bool = False  # it carries these very words already
+    provider_id: str | None = None
+    url: str | None = None
+    attempts: int = 0
+    changed_at: datetime | None = None
+    error: str | None = None
+    next_action: str | None = None
+    retry_after_s: int | None = None
+    variants: Sequence[Variant] = ()
+    cost: Cost | None = None
+
+    @property
+    def published(self) -> str:
+        """``yes``: at least one target carries it; ``unknown``: none does for certain and some may; ``no``: neither."""
+        if self.counts.accepted or self.unchanged:
+            return "yes"
+        return "unknown" if self.counts.in_doubt else "no"
+
+    @property
+    def complete(self) -> bool:
+        """Whether everybody who was to carry it does."""
+        return self.counts.accepted == self.counts.planned
+
+    @property
+    def too_many_refused(self) -> bool:
+        return self.counts.refused > TOLERATED_REFUSALS * self.counts.planned
+
+    def as_json(self) -> dict[str, Any]:
+        """The channel's object of the JSON contract."""
+        counts = {name: getattr(self.counts, name) for name in Counts.__slots__}
+        return {
+            "channel": self.channel,
+            "kind": self.kind,
+            "state": self.state.value,
+            "published": self.published,
+            "complete": self.complete,
+            "required": self.required,
+            "counts": counts,
+            "provider_id": self.provider_id,
+            "url": self.url,
+            "update": self.update,
+            "attempts": self.attempts,
+            "error": self.error,
+            "next_action": self.next_action,
+            "retry_after_s": self.retry_after_s,
+            "cost": self.cost
+            and {"units": self.cost.units, "amount": str(self.cost.total), "currency": self.cost.price.currency},
+            "variants": [_variant(variant) for variant in self.variants],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole run's outcome, or an incident's state."""
+
+    incident: str | None = None
+    update: int | None = None
+    status: str | None = None
+    mode: str = "live"
+    digest: str | None = None
+    exit_code: ExitCode = ExitCode.DONE
+    overdue: bool = False
+    next_update_at: datetime | None = None
+    errors: Sequence[Problem] = ()
+    warnings: Sequence[str] = ()
+    channels: Sequence[ChannelReport] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON contract, version 1."""
+        names = ("file", "line", "column", "message", "hint")
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "incident": self.incident,
+            "update": self.update,
+            "status": self.status,
+            "mode": self.mode,
+            "digest": self.digest,
+            "exit_code": int(self.exit_code),
+            "exit_name": self.exit_code.label,
+            "overdue": self.overdue,
+            "errors": [{name: getattr(problem, name) for name in names} for problem in self.errors],
+            "warnings": list(self.warnings),
+            "channels": [channel.as_json() for channel in self.channels],
+        }
+
+
+def _variant(variant: Variant) -> dict[str, Any]:
+    return {
+        "language": variant.language,
+        "parts": dict(variant.parts),
+        "measures": {
+            part: measured.as_json() for part, measured in render.measures(variant.kind, variant.parts).items()
+        },
+        "rung": variant.rung,
+        "source": variant.source,
+        "facts": {"carried": list(variant.carried), "left_out": list(variant.left_out)},
+    }
+
+
+def planned(
+    plan: Plan, variants: Sequence[Variant], openings: Iterable[Opening], recorded: Mapping[str, ChannelReport]
+) -> list[ChannelReport]:
+    """The channels of a run that stops before sending; ``recorded``, those whose deliveries exist already."""
+    states: dict[str, Counter[tuple[State, bool]]] = {}
+    for opening in openings:
+        states.setdefault(opening.channel, Counter())[opening.state, False] += 1
+    reports = []
+    for channel in plan.channels:
+        words = [variant for variant in variants if variant.channel == channel.name]
+        cost = _cost(channel.config, words, Counter(target.language for target in channel.targets))
+        if channel.name in recorded:
+            reports.append(replace(recorded[channel.name], cost=cost))
+            continue
+        tally = states.get(channel.name, Counter())
+        state, counts = _summary(tally)
+        reports.append(
+            ChannelReport(
+                channel=channel.name,
+                kind=channel.kind,
+                state=state,
+                counts=counts,
+                update=plan.number,
+                required=channel.config.options.required,
+                unchanged=bool(tally[State.UNCHANGED, False]),
+                variants=words,
+                cost=cost if counts.planned else None,
+            )
+        )
+    return reports
+
+
+def recorded(
+    ledger: Ledger, incident: str, numbers: Mapping[str, int], channels: Mapping[str, ChannelConfig], now: datetime
+) -> list[ChannelReport]:
+    """The state of an incident's channels. ``numbers``: which update to judge each channel by."""
+    reports = []
+    for name, number in numbers.items():
+        tally = Counter({(item.state, item.refused): item.count for item in _tallies(ledger, incident, number, name)})
+        variants = [variant for variant in ledger.variants(incident, number) if variant.channel == name]
+        if not tally:
+            continue
+        state, counts = _summary(tally)
+        worst = ledger.entries(incident, number, name, {state})
+        entry = worst[0] if worst else None
+        due = min((item.not_before for item in worst if item.not_before), default=None)
+        reports.append(
+            ChannelReport(
+                channel=name,
+                kind=variants[0].kind,
+                state=state,
+                counts=counts,
+                update=number,
+                required=channels[name].options.required if name in channels else False,
+                unchanged=bool(tally[State.UNCHANGED, False]),
+                provider_id=entry.receipt.provider_id if entry and entry.receipt else None,
+                url=entry.receipt.url if entry and entry.receipt else None,
+                attempts=max((item.attempts for item in worst), default=0),
+                changed_at=max((item.changed_at for item in worst), default=None),
+                error=entry.reason if entry and state not in PUBLISHED else None,
+                next_action=next_action(incident, name, state, configured=name in channels),
+                retry_after_s=max(0, round((due - now).total_seconds())) if due and state is State.READY else None,
+                variants=variants,
+            )
+        )
+    return reports
+
+
+def _tallies(ledger: Ledger, incident: str, number: int, channel: str) -> list[Tally]:
+    return [item for item in ledger.tallies(incident, number) if item.channel == channel]
+
+
+def _summary(tally: Mapping[tuple[State, bool], int]) -> tuple[State, Counts]:
+    """A channel's state and counts out of how many of its deliveries are in which state, refused or not."""
+    by: Counter[State] = Counter()
+    refused = 0
+    for (state, is_refused), count in tally.items():
+        if is_refused and state is State.FAILED:
+            refused += count
+        else:
+            by[state] += count
+    gone = by[State.EXPIRED] + by[State.CANCELLED] + by[State.SUPERSEDED]
+    skipped = by[State.SKIPPED] + by[State.UNCHANGED]
+    counts = Counts(
+        planned=sum(by.values()) + refused - skipped,
+        accepted=sum(by[state] for state in PUBLISHED),
+        verified=by[State.VERIFIED],
+        refused=refused,
+        failed=by[State.FAILED] + gone,
+        in_doubt=sum(by[state] for state in DOUBTFUL),
+        pending=by[State.READY],
+        skipped=skipped,
+    )
+    present = {state for state, count in by.items() if count}
+    if refused > TOLERATED_REFUSALS * counts.planned:
+        present.add(State.FAILED)
+    return next((state for state in _WORST_FIRST if state in present), State.SKIPPED), counts
+
+
+def judge(channels: Iterable[ChannelReport], *, interrupted: ExitCode | None = None, overdue: bool = False) -> ExitCode:
+    """The exit code: what is certain of every required channel."""
+    needed = [channel for channel in channels if channel.required]
+    published = any(channel.published == "yes" for channel in needed)
+    failed = any(channel.counts.failed or channel.too_many_refused for channel in needed)
+    applies = {
+        ExitCode.DIFFERS: any(channel.state in {State.MISMATCH, State.MISSING} for channel in needed),
+        ExitCode.IN_DOUBT: any(channel.counts.in_doubt for channel in needed),
+        ExitCode.PARTIAL: failed and published,
+        ExitCode.PENDING: any(channel.counts.pending for channel in needed),
+        ExitCode.NOTHING_PUBLISHED: failed and not published,
+        ExitCode.OVERDUE: overdue,
+    }
+    if interrupted:
+        applies[interrupted] = True
+    return next((code for code in PRECEDENCE if applies.get(code)), ExitCode.DONE)
+
+
+def next_action(incident: str, channel: str, state: State, *, configured: bool) -> str | None:
+    """The one command to type next for a channel in this state, if there is one."""
+    if state is State.NEEDS_DECISION:
+        return f"outagecast settle {incident} {channel} --published URL | --not-published | --resend"
+    if not configured:
+        return f"put the channel {channel} back into the config" if state in {State.READY, *DOUBTFUL} else None
+    if state in {State.READY, State.ATTEMPTING, State.IN_DOUBT, State.FAILED}:
+        return f"outagecast resume {incident}"
+    return None
+
+
+def _cost(config: ChannelConfig, variants: Iterable[Variant], readers: Mapping[str, int]) -> Cost | None:
+    """An SMS is billed by the segment, everything else by the piece."""
+    if config.options.price is None:
+        return None
+    by_segment = registry.channel_class(config.kind).addresses == "phone"
+    units = sum(
+        readers[variant.language] * (measure.sms(variant.parts["text"]).segments if by_segment else 1)
+        for variant in variants
+    )
+    return Cost(units, config.options.price)
