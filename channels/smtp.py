@@ -7,19 +7,17 @@ mail is out (https://www.rfc-editor.org/rfc/rfc1047). Lost at any other moment, 
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property, lru_cache
-from hashlib import blake2b
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
-from urllib.parse import quote
 
 from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
+from outagecast.mail import Letterhead, Mail, parse_mailbox
 from outagecast.model import Delivery, Receipt
 from outagecast.secret import Secret, remember
 from outagecast.text import clean
@@ -43,44 +41,8 @@ COURTESY = 5.0  # seconds for RSET, NOOP and QUIT
 GREYLISTED = 300.0  # seconds; a server that greylists wants to be asked again, but not at once: RFC 6647, 2.1
 RCPT, DATA, END = "RCPT", "DATA", "the end of the mail"
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LOCAL = re.compile(rf"(?=.{{1,64}}$){_ATOM}(\.{_ATOM})*")
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"(?=.{{4,253}}$)({_LABEL}\.)+(?=[a-z]){_LABEL}")
-_MAILBOX = re.compile(r'(?:"(?P<quoted>[^"\\<>@]*)"|(?P<name>[^"\\<>@,;:]*))\s*<(?P<inside>[^<>\s]+)>|(?P<bare>\S+)')
-_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_BREAKS_A_LINE = re.compile("[\t\r\n\u2028\u2029]")
 _ANY_ADDRESS = re.compile(r"[^\s<>:;,\"']+@[^\s<>:;,\"']+")
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")  # RFC 3463
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode(errors="replace"))
-
-
-def _address(text: str) -> str:
-    """``text`` as SMTP carries it, the domain in ASCII. Raises ValueError unless it is exactly one plain address.
-
-    Strict, because smtplib sends to the first of several, and tidies up what it does not understand.
-    """
-    local, _, domain = text.rpartition("@")
-    host = domain.lower()
-    if not host.isascii():
-        host = host.encode("idna").decode("ascii")
-        if host.encode("ascii").decode("idna") != domain.lower():
-            raise ValueError("the old IDNA names another domain here, such as strasse for straße")
-    if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(host):
-        raise ValueError("not one plain address")
-    return f"{local}@{host}"
-
-
-def _mailbox(text: str) -> tuple[str, str]:
-    """Display name and address of ``Example Bank <status@example.com>``. Raises ValueError unless it is just one."""
-    found = _MAILBOX.fullmatch(text.strip())
-    if not found or _UNPRINTABLE.search(text) or _BREAKS_A_LINE.search(text):
-        raise ValueError("not one mailbox")
-    return (found["quoted"] or found["name"] or "").strip(), _address(found["inside"] or found["bare"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +68,7 @@ class Settings:
             raise ValueError("tls: none would send the password in clear; use starttls or implicit")
         for key, value in (("from", self.from_), ("reply_to", self.reply_to or self.from_)):
             try:
-                _mailbox(value)
+                parse_mailbox(value)
             except ValueError:
                 example = "Example Bank <status@example.com>"
                 raise ValueError(f"{key} must be exactly one mailbox, such as {example}") from None
@@ -130,8 +92,8 @@ class Smtp:
     kind: ClassVar[str] = "smtp"
     parts: ClassVar[Mapping[str, Limit]] = {
         "subject": Limit(LONGEST_SUBJECT, "characters", len, carries=Carries.NOTHING),
-        "text": Limit(LONGEST_PART, "bytes", _bytes),
-        "html": Limit(LONGEST_PART, "bytes", _bytes),
+        "text": Limit(LONGEST_PART, "bytes", lambda part: len(part.encode(errors="replace"))),
+        "html": Limit(LONGEST_PART, "bytes", lambda part: len(part.encode(errors="replace"))),
     }
     addresses: ClassVar[Literal["phone", "email"] | None] = "email"
     escapes: ClassVar[frozenset[str]] = frozenset({"html"})
@@ -146,7 +108,7 @@ class Smtp:
     def __init__(self, settings: Settings, *, login: float = LOGIN, transaction: float = TRANSACTION) -> None:
         self._settings = settings
         self._login, self._transaction = login, transaction  # seconds
-        self._sender = _mailbox(settings.from_)[1]
+        self._letterhead = Letterhead(settings.from_, settings.reply_to, settings.unsubscribe_url)
         self._idle: deque[SMTP] = deque()
 
     def check(self) -> None:
@@ -156,15 +118,15 @@ class Smtp:
 
     def send(self, delivery: Delivery) -> Receipt:
         """Hand one mail to the relay; its word for it is what the receipt's ``detail`` holds."""
-        recipient, message_id, mail = self._write(delivery)
+        mail = self._letterhead.write(delivery)
         try:
             kept = self._idle.pop()
         except IndexError:
-            return self._hand_over(self._open(), recipient, message_id, mail)
+            return self._hand_over(self._open(), mail)
         try:
-            return self._hand_over(kept, recipient, message_id, mail)
+            return self._hand_over(kept, mail)
         except _Dropped:  # the server had hung up while the connection was idle
-            return self._hand_over(self._open(), recipient, message_id, mail)
+            return self._hand_over(self._open(), mail)
 
     def close(self) -> None:
         """Say goodbye on every idle connection."""
@@ -173,55 +135,13 @@ class Smtp:
             self._ask(server, "QUIT")
             server.close()
 
-    def _write(self, delivery: Delivery) -> tuple[str, str, str]:
-        """Recipient, Message-ID and the whole mail, dots stuffed: the same bytes on every retry."""
-        try:
-            recipient = _address(delivery.target)
-        except ValueError:
-            hint = "one name@domain, in ASCII before the @; SMTPUTF8 is not supported"
-            raise Rejected("the address cannot be used", hint=hint, recipient=True) from None
-        subject, text, html = (delivery.parts.get(part, "") for part in self.parts)
-        if any(map(_UNPRINTABLE.search, (subject, text, html))) or _BREAKS_A_LINE.search(subject):
-            raise Rejected("the mail holds control characters, or its subject more than one line")
-        lines, message_id = self._envelope_lines(delivery, recipient)
-        letter = _letter(self._settings.from_, self._settings.reply_to, subject, text, html)
-        return recipient, message_id, "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + letter
-
-    def _envelope_lines(self, delivery: Delivery, recipient: str) -> tuple[dict[str, str], str]:
-        """The header fields that differ from recipient to recipient, and the Message-ID among them.
-
-        Written without EmailMessage, which folds a long List-Unsubscribe into encoded words that nobody can click.
-        """
-        from email.utils import format_datetime
-
-        slug = re.sub(r"[^a-z0-9-]+", "-", delivery.incident.lower())[:60]
-        digest = blake2b(f"{delivery.key}\n{delivery.target}".encode(errors="replace"), digest_size=16).hexdigest()
-        name = f"oc.{slug}.{delivery.update}.{digest}"
-        lines = {
-            "Message-ID": f"<{name}@{self._sender.rpartition('@')[2]}>",
-            "Date": format_datetime(delivery.opened_at),
-            "To": recipient,
-            "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
-            "Precedence": "bulk",
-            "Resend-Idempotency-Key": name,  # https://resend.com/docs/dashboard/emails/idempotency-keys
-            "X-EE-Idempotency-Key": name,  # https://github.com/postalsys/emailengine/releases/tag/v2.52.0
-        }
-        if re.fullmatch(r"[A-Za-z0-9-]{1,35}", delivery.language):
-            lines["Content-Language"] = delivery.language
-        if delivery.thread and _MESSAGE_ID.fullmatch(delivery.thread.provider_id):
-            lines["In-Reply-To"] = lines["References"] = delivery.thread.provider_id
-        if url := self._settings.unsubscribe_url:
-            lines["List-Unsubscribe"] = f"<{url.replace('{address}', quote(recipient, safe=''))}>"
-            lines["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
-        return lines, lines["Message-ID"]
-
-    def _hand_over(self, server: SMTP, recipient: str, message_id: str, mail: str) -> Receipt:
+    def _hand_over(self, server: SMTP, mail: Mail) -> Receipt:
         from outagecast import transport
 
         call = transport.Call(self._transaction)
         host = self._settings.host
         try:
-            stage, code, said = call.run(lambda: _converse(server, call, self._sender, recipient, mail))
+            stage, code, said = call.run(lambda: _converse(server, call, self._letterhead.address, mail))
         except (OSError, transport.DeadlineExceeded) as error:
             late = isinstance(error, transport.DeadlineExceeded)
             what = (
@@ -233,7 +153,7 @@ class Smtp:
             raise lost(f"{what} before it was given the mail; nothing was sent") from None
         if stage == END and 200 <= code <= 299:
             self._idle.append(server)
-            return Receipt(message_id, detail=_words(said))
+            return Receipt(mail.message_id, detail=_words(said))
         if not 400 <= code <= 599 or code == 421:
             server.close()
             if stage != END:
@@ -292,7 +212,7 @@ class Smtp:
         settings = self._settings
         call.connecting()
         # Unnamed, it would look its own name up; given the host, it would read a greeting that nothing could cut short.
-        server = smtplib.SMTP(local_hostname=settings.helo or self._sender.rpartition("@")[2])
+        server = smtplib.SMTP(local_hostname=settings.helo or self._letterhead.address.rpartition("@")[2])
         server.sock = socket.create_connection((settings.host, settings.port), CONNECT)
         try:
             server.sock.settimeout(None)  # from here on the call's own deadline cuts it
@@ -371,9 +291,9 @@ def _log_in(server: SMTP, username: str, password: str) -> None:
         raise Rejected("the mail server offers no login we know", hint=hint, account=True) from None
 
 
-def _converse(server: SMTP, call: Call, sender: str, recipient: str, mail: str) -> tuple[str, int, bytes]:
+def _converse(server: SMTP, call: Call, sender: str, mail: Mail) -> tuple[str, int, bytes]:
     """Say one mail: the stage at which it ended, and the reply to that."""
-    steps = (("MAIL", f"FROM:<{sender}>", 25), (RCPT, f"TO:<{recipient}>", 25), (DATA, "", 35))
+    steps = (("MAIL", f"FROM:<{sender}>", 25), (RCPT, f"TO:<{mail.recipient}>", 25), (DATA, "", 35))
     try:
         _guard(call, server)
         for verb, argument, wanted in steps:
@@ -381,7 +301,7 @@ def _converse(server: SMTP, call: Call, sender: str, recipient: str, mail: str) 
             if code // 10 != wanted:
                 return verb, code, said
         call.sending()
-        server.send(mail)
+        server.send(mail.content)
         return END, *server.getreply()
     except BaseException:
         server.close()
@@ -422,43 +342,3 @@ def _refusal(stage: str, code: int, said: bytes) -> ChannelError:
 def _words(said: bytes) -> str:
     """A reply without the addresses in it."""
     return clean(_ANY_ADDRESS.sub("(address)", said.decode("utf-8", "replace")))
-
-
-@lru_cache(maxsize=32)
-def _letter(from_: str, reply_to: str | None, subject: str, text: str, html: str) -> str:
-    """What all recipients of a text get alike, dots stuffed: written once, since that takes longer than to send it."""
-    from email.message import EmailMessage
-    from email.policy import SMTP
-    from smtplib import quotedata
-
-    message = EmailMessage(policy=SMTP)
-    message.set_content(text, cte="quoted-printable")
-    if html:
-        message.add_alternative(html, subtype="html", cte="quoted-printable")
-        message.set_boundary("oc-" + blake2b(f"{text}\n{html}".encode(), digest_size=16).hexdigest())
-    lines = [f"Subject: {_encoded(subject)}", f"From: {_named(from_)}"]
-    if reply_to:
-        lines.append(f"Reply-To: {_named(reply_to)}")
-    return quotedata("\r\n".join((*lines, message.as_bytes().decode("ascii")))) + ".\r\n"
-
-
-def _named(mailbox: str) -> str:
-    name, address = _mailbox(mailbox)
-    shown = f'"{name}"' if name.isascii() else _encoded(name)
-    return f"{shown} <{address}>" if name else address
-
-
-def _encoded(text: str) -> str:
-    """``text`` for a header field, in encoded words of at most 75 characters: RFC 2047, 2.
-
-    The standard library makes longer ones: Header by a few characters, EmailMessage by hundreds.
-    """
-    if text.isascii() and "=?" not in text:
-        return text
-    chunks = [b""]
-    for character in text:
-        one = character.encode()
-        if len(chunks[-1]) + len(one) > 45:
-            chunks.append(b"")
-        chunks[-1] += one
-    return "\r\n ".join(f"=?utf-8?b?{b64encode(chunk).decode()}?=" for chunk in chunks)
