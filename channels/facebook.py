@@ -14,11 +14,11 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from outagecast.channel import Idempotency, Limit, LookUp, OnDoubt, Semantics
+from outagecast.channel import Grant, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
 from outagecast.model import Delivery, Published, Receipt
 from outagecast.secret import Secret
@@ -45,6 +45,7 @@ HINTS = {
     190: "make page_token anew, with the permissions pages_manage_posts and pages_read_engagement",
     368: "Facebook has blocked this for its policies: an administrator must open the Page's support inbox",
 }
+RIGHTS = ("pages_manage_posts", "pages_read_engagement")  # https://developers.facebook.com/docs/permissions
 NODE_ID = re.compile(r"[0-9]+(_[0-9]+)?")
 
 
@@ -92,6 +93,24 @@ class Facebook:
         if speaker.get("id") != page.get("id"):
             hint = "exchange it for the Page's own: GET /me/accounts lists them"
             raise Rejected("page_token is the token of a person or of another Page", hint=hint, account=True)
+
+    def inspect(self) -> Grant | None:
+        """What ``page_token`` is good for; only its app may ask, so None without ``app_secret``.
+
+        https://developers.facebook.com/docs/graph-api/reference/debug_token
+        """
+        if self._settings.app_secret is None:
+            return None
+        app = str(self._call("GET", "app", {"fields": "id"}).get("id"))
+        # https://developers.facebook.com/docs/facebook-login/guides/access-tokens#apptokens
+        speaker = f"{app}|{self._settings.app_secret.reveal()}"
+        answer = self._call("GET", "debug_token", {"input_token": self._credentials[0]}, speaker=speaker).get("data")
+        told = answer if isinstance(answer, dict) else {}
+        given = (told.get(name) for name in ("expires_at", "data_access_expires_at"))
+        ends = [end for end in given if isinstance(end, int) and 0 < end < 1 << 37]  # 0: never
+        scopes = told.get("scopes")
+        lacks = tuple(right for right in RIGHTS if right not in scopes) if isinstance(scopes, list) else ()
+        return Grant(datetime.fromtimestamp(min(ends), UTC) if ends else None, lacks) if told else None
 
     def send(self, delivery: Delivery) -> Receipt:
         """Post to the Page's feed. Facebook has no threads: every update is a post of its own."""
@@ -173,25 +192,35 @@ class Facebook:
         self._call("GET", self._settings.page_id, {"fields": "id"})
         return None
 
-    def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._credentials[0]}"
-        return request
-
     def _call(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, *, message: str | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        message: str | None = None,
+        speaker: str | None = None,
     ) -> dict[str, Any]:
-        """Facebook's answer, if it is one without an error."""
+        """Facebook's answer to the Page, or to ``speaker``, if it is one without an error."""
         settings = self._settings
+        token, proof = (speaker, {}) if speaker else self._credentials
+
+        def authorise(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers["Authorization"] = f"Bearer {token}"
+            return request
+
         url = f"{settings.api_url.rstrip('/')}/{settings.version}/{path}"
-        query = {**(query or {}), **self._credentials[1]}
+        query = {**(query or {}), **proof}
         data = None if message is None else {"message": message}
-        response = self._session.request(method, url, params=query, data=data, auth=self._authorise)
+        response = self._session.request(method, url, params=query, data=data, auth=authorise)
         try:
             answer = response.json()
         except (ValueError, RecursionError):
             answer = None
         if 200 <= response.status_code < 300 and isinstance(answer, dict) and "error" not in answer:
             return answer
+        if isinstance(answer, dict) and "id" in answer:
+            raise Uncertain("Facebook answered with a post and an error at once, so it may be out")
         error = answer.get("error") if isinstance(answer, dict) else None
         refusal = _refusal(response, error if isinstance(error, dict) else {})
         if method == "GET" and isinstance(refusal, Uncertain):

@@ -250,7 +250,7 @@ def _refusal(status: int, headers: Mapping[str, str], said: Mapping[str, Any]) -
 def _object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -262,7 +262,7 @@ def _readable(error: type[ChannelError]) -> Iterator[None]:
 
     try:
         yield
-    except (TwilioException, ValueError, TypeError, AttributeError, KeyError) as unread:
+    except (TwilioException, ValueError, TypeError, AttributeError, KeyError, RecursionError) as unread:
         doubt = "; the text may be out" if error is Uncertain else ""
         raise error(f"Twilio's answer cannot be read ({type(unread).__name__}){doubt}") from None
 

@@ -78,8 +78,19 @@ class X:
         self._username = (settings.username or "").lstrip("@")
 
     def check(self) -> None:
-        """Ask X who we are; with ``username`` set, it must be that account."""
-        name = self._ask(lambda client: str(_data(client.get_me())["username"]))
+        """Ask X who we are, and whether we may post; with ``username`` set, it must be that account."""
+        levels: list[str] = []
+
+        def introduce(client: Any) -> str:
+            # X says it beside every answer to such tokens: https://github.com/xdevplatform/open-evolution/issues/21
+            client.session.hooks["response"] = lambda answer, **_: levels.append(
+                answer.headers.get("x-access-level", "")
+            )
+            return str(_data(client.get_me())["username"])
+
+        name = self._ask(introduce)
+        if levels[-1:] == ["read"]:
+            raise Rejected("the tokens for X may read, and not post", hint=HINTS[403], account=True)
         if self._username and name.casefold() != self._username.casefold():
             hint = "make access_token and access_token_secret while logged in as the account, or correct username"
             raise Rejected(f"the tokens for X belong to @{clean(name)}, not @{self._username}", hint=hint, account=True)
@@ -188,7 +199,7 @@ class X:
             return call(client)
         except tweepy.HTTPException as error:
             problem = self._refusal(error)
-        except (AttributeError, LookupError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
             # So end both tweepy's reading and ours of an answer in another shape, even after the post was made.
             problem = Uncertain("X's answer is not one we can read; it may be out")
         if isinstance(problem, Uncertain) and not changes:

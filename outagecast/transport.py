@@ -37,6 +37,7 @@ for _name in ("tweepy", "oauthlib", "requests_oauthlib", "urllib3", "twilio"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 _active = threading.local()
+_clocks: dict[str, tuple[float, float]] = {}  # host -> when it last answered, and how far our clock was ahead of its
 T = TypeVar("T")
 
 
@@ -245,11 +246,34 @@ class Session(requests.Session):
             _read(response)
             return response
 
+        began = time.time()
         try:
-            return call.run(work)
+            response = call.run(work)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, DeadlineExceeded) as error:
             # `from None`: the original's text holds the URL, and URLs can hold tokens.
             raise _judge(error, call, request) from None
+        if (ahead := _ahead(response.headers, began, time.time())) is not None:
+            _clocks[_host(request)] = (time.monotonic(), ahead)
+        return response
+
+
+def clocks(*, since: float) -> dict[str, float]:
+    """By how many seconds our clock is ahead of each host that answered after ``since``, by ``time.monotonic``."""
+    return {host: ahead for host, (answered, ahead) in _clocks.copy().items() if answered >= since}
+
+
+def _ahead(headers: Mapping[str, str], began: float, ended: float) -> float | None:
+    """Seconds by which our clock is ahead, none where it cannot be told apart; None where no clock was told.
+
+    ``Date`` has full seconds, and was written at some moment between the question and the answer.
+    """
+    told = _http_date(headers.get("Date", ""))
+    if told is None or "Age" in headers:  # the time of a cached answer is not now
+        return None
+    first = told.timestamp()
+    if began > first + 1:
+        return began - first - 1
+    return min(0.0, ended - first)
 
 
 def _read(response: requests.Response) -> None:

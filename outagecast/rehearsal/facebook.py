@@ -17,6 +17,7 @@ from outagecast.rehearsal.server import Fault, Reply, Request, StandIn
 
 LONGEST = 63_206  # characters of a post
 POST_FIELDS = "created_time,message,id"  # of a post, when none are asked for
+APP_ID = "200"
 REGAIN = 3  # minutes, as the throttling header says
 
 
@@ -54,6 +55,8 @@ class FacebookStandIn(StandIn):
     routes = (
         ("POST", r"(?:/v\d+\.\d)?/(?P<page>\d+|me)/feed", "publish"),
         ("GET", r"(?:/v\d+\.\d)?/(?P<page>\d+|me)/(?P<edge>published_posts|scheduled_posts|feed)", "posts_of"),
+        ("GET", r"(?:/v\d+\.\d)?/app", "app"),
+        ("GET", r"(?:/v\d+\.\d)?/debug_token", "debug"),
         ("GET", r"(?:/v\d+\.\d)?/(?P<name>[\d_]+|me)", "look_up"),
         ("POST", r"(?:/v\d+\.\d)?/(?P<name>\d+_\d+)", "edit"),
         ("DELETE", r"(?:/v\d+\.\d)?/(?P<name>\d+_\d+)", "delete"),
@@ -64,6 +67,8 @@ class FacebookStandIn(StandIn):
         self.page_id = page_id
         self._token = page_token
         self._app_secret = app_secret
+        self.token_expires_at: datetime | None = None
+        self.scopes = ["pages_show_list", "pages_read_engagement", "pages_manage_posts"]
         self._posts: dict[str, FacebookPost] = {}
         self._made = 0
 
@@ -78,8 +83,10 @@ class FacebookStandIn(StandIn):
         scheme, _, token = request.authorization.partition(" ")
         token = token if scheme in {"Bearer", "OAuth"} else given.get("access_token", "")
         if not token:
-            words = "An access token is required to request this resource."
-            return _error(104, words, "OAuthException")
+            return _error(104, "An access token is required to request this resource.", "OAuthException")
+        if request.path.endswith("/debug_token"):  # the app itself asks here, and needs no proof
+            own = f"{APP_ID}|{self._app_secret}"
+            return None if hmac.compare_digest(token.encode(), own.encode()) else self.failure("unauthorized", request)
         if self._token is not None and not hmac.compare_digest(token.encode(), self._token.encode()):
             return self.failure("unauthorized", request)
         if self._app_secret is not None:
@@ -100,8 +107,7 @@ class FacebookStandIn(StandIn):
             }
             return replace(_error(32, "(#32) Page request limit reached", "OAuthException"), headers=headers)
         if fault == "unauthorized":
-            words = "Error validating access token: The session has been invalidated"
-            return _error(190, words, "OAuthException", error_subcode=460)
+            return _error(190, "Error validating access token", "OAuthException", error_subcode=460)
         if fault == "duplicate":
             words = "This status update is identical to the last one you posted."
             return _error(506, "(#506) Duplicate status message", "OAuthException", error_user_msg=words)
@@ -167,13 +173,24 @@ class FacebookStandIn(StandIn):
             return self.not_found(request)
         return Reply(200, self._posts[name].as_json(request.query.get("fields", POST_FIELDS)))
 
+    def app(self, request: Request) -> Reply:
+        """The app that the token belongs to."""
+        return Reply(200, {"id": APP_ID})
+
+    def debug(self, request: Request) -> Reply:
+        """What a token is good for: https://developers.facebook.com/docs/graph-api/reference/debug_token."""
+        given = request.query.get("input_token", "")
+        valid = self._token is None or hmac.compare_digest(given.encode(), self._token.encode())
+        ends = int(self.token_expires_at.timestamp()) if self.token_expires_at else 0
+        known = {"app_id": APP_ID, "type": "PAGE", "is_valid": valid, "expires_at": ends, "data_access_expires_at": 0}
+        return Reply(200, {"data": {**known, "scopes": self.scopes}})
+
     def edit(self, request: Request, name: str) -> Reply:
         """New words in an old post."""
-        given = _parameters(request)
         if name not in self._posts:
             return self.not_found(request)
-        now = datetime.now(UTC)
-        self._posts[name] = replace(self._posts[name], text=given.get("message", ""), updated_at=now)
+        text = _parameters(request).get("message", "")
+        self._posts[name] = replace(self._posts[name], text=text, updated_at=datetime.now(UTC))
         return Reply(200, {"success": True})
 
     def delete(self, request: Request, name: str) -> Reply:

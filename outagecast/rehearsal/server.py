@@ -16,6 +16,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,7 +40,7 @@ Fault = Literal[
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 APPLIED = frozenset({"ok", "error_500_applied", "hang_applied", "reset_after", "garbage_200_applied"})
-SECRET_FIELDS = frozenset({"access_token", "appsecret_proof"})
+SECRET_FIELDS = frozenset({"access_token", "appsecret_proof", "input_token"})
 LARGEST_REQUEST = 1 << 20  # bytes
 GARBAGE = "<!DOCTYPE html><title>Welcome</title><p>Please sign in to use this network.</p>"  # a captive portal
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, no time: closing then resets the connection instead of ending it
@@ -103,7 +104,8 @@ class StandIn:
 
     def __enter__(self) -> Self:
         self._server = _Server(self)
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self._thread = threading.Thread(target=self._server.serve, daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,8 +114,10 @@ class StandIn:
     def close(self) -> None:
         """Stop listening and cut every open connection."""
         self.closing.set()
-        if self._server:
-            self._server.shutdown()
+        if self._server and self._thread.is_alive():
+            with suppress(OSError), socket.socket() as waker:
+                waker.connect(("127.0.0.1", self.port))
+            self._thread.join(timeout=5)
             self._server.cut()
             self._server.server_close()
 
@@ -200,6 +204,14 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.port = int(self.server_address[1])
 
+    def serve(self) -> None:
+        """Answer until the stand-in closes; without polling, so that closing takes no time."""
+        while not self.stand_in.closing.is_set():
+            self.handle_request()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return not self.stand_in.closing.is_set()
+
     def server_bind(self) -> None:
         socketserver.TCPServer.server_bind(self)  # the HTTP server's own asks the DNS for this machine's name
 
@@ -222,10 +234,8 @@ class _Server(ThreadingHTTPServer):
         with self._open_lock:
             connections = list(self._open)
         for connection in connections:
-            try:
+            with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -38,7 +38,8 @@ class TwilioMessage:
         """The message resource: numbers as strings, dates as RFC 2822, no price until it is billed."""
         made, sent = format_datetime(self.created_at), self.sent_at and format_datetime(self.sent_at)
         path = f"/2010-04-01/Accounts/{account}/Messages/{self.id}"
-        return {
+        nothing = dict.fromkeys(("error_code", "error_message", "price", "price_unit"))
+        return nothing | {
             "sid": self.id,
             "account_sid": account,
             "api_version": "2010-04-01",
@@ -53,10 +54,6 @@ class TwilioMessage:
             "date_created": made,
             "date_updated": sent or made,
             "date_sent": sent,
-            "error_code": None,
-            "error_message": None,
-            "price": None,
-            "price_unit": None,
             "uri": f"{path}.json",
             "subresource_uris": {"media": f"{path}/Media.json"},
         }
@@ -177,17 +174,11 @@ class TwilioStandIn(StandIn):
         ]
         shown = found[page * size : (page + 1) * size]
         rest = urlencode({**query, "PageSize": size, "Page": page + 1, "PageToken": f"PA{page + 1}"})
-        body = {
-            "messages": [message.as_json(account) for message in shown],
-            "page": page,
-            "page_size": size,
-            "start": page * size,
-            "end": max(page * size + len(shown) - 1, 0),
-            "next_page_uri": f"{request.path}?{rest}" if (page + 1) * size < len(found) else None,
-            "previous_page_uri": None,
-            "first_page_uri": f"{request.path}?PageSize={size}&Page=0",
-            "uri": request.path,
-        }
+        following = f"{request.path}?{rest}" if (page + 1) * size < len(found) else None
+        first = f"{request.path}?PageSize={size}&Page=0"
+        body: dict[str, Any] = {"page": page, "page_size": size, "start": page * size, "uri": request.path}
+        body |= {"end": max(page * size + len(shown) - 1, 0), "messages": [one.as_json(account) for one in shown]}
+        body |= {"next_page_uri": following, "previous_page_uri": None, "first_page_uri": first}
         return Reply(200, body)
 
     def fetch(self, request: Request, account: str, sid: str) -> Reply:

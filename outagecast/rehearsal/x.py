@@ -116,14 +116,14 @@ class XStandIn(StandIn):
         if not isinstance(text, str) or not text.strip():
             return _invalid("$.text: is missing but it is required")
         if x_length(text) > X_LIMIT:  # as logged in https://github.com/gundogan8/FotBot/issues/22
-            words = "Your Tweet text is too long. For more information on how Twitter determines text length see "
-            return _problem(400, "Bad Request", f"{words}https://github.com/twitter/twitter-text.")
+            return _problem(400, "Bad Request", "Your Tweet text is too long.")
         parent = reply.get("in_reply_to_tweet_id", "") if isinstance(reply, dict) else reply
         if parent is not None and not (isinstance(parent, str) and re.fullmatch(r"\d{1,19}", parent)):
             return _invalid("$.reply.in_reply_to_tweet_id: does not match the regex pattern ^[0-9]{1,19}$")
         if parent is not None and parent not in self._posts:
-            words = "You attempted to reply to a Tweet that is deleted or not visible to you."
-            return _problem(403, "Forbidden", words)
+            return _problem(
+                403, "Forbidden", "You attempted to reply to a Tweet that is deleted or not visible to you."
+            )
         if any(post.text == text for post in self._posts.values()):
             return self.failure("duplicate", request)
         return Reply(201, {"data": self._keep(text, parent).as_json()})
@@ -180,9 +180,9 @@ class XStandIn(StandIn):
 
     def look_up(self, request: Request, post: str) -> Reply:
         """One post; for an unknown one, a 200 with errors and no data."""
-        if found := self._posts.get(post):
-            return Reply(200, {"data": found.as_json(request.query.get("tweet.fields", ""), self.user_id)})
-        return Reply(200, {"errors": [_missing("tweet", post)]})
+        found, fields = self._posts.get(post), request.query.get("tweet.fields", "")
+        body = {"data": found.as_json(fields, self.user_id)} if found else {"errors": [_missing("tweet", post)]}
+        return Reply(200, body)
 
     def delete(self, request: Request, post: str) -> Reply:
         """Take a post down."""

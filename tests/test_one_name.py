@@ -1,0 +1,48 @@
+"""One name everywhere: a kind is its module, its test, its docs page and the prefix of its templates."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from outagecast import registry
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs" / "channels"
+needs_docs = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the docs are not installed, only the code is")
+
+
+@pytest.mark.parametrize("kind", registry.BUILTIN)
+def test_a_kind_has_a_module_of_its_name(kind: str) -> None:
+    assert registry.BUILTIN[kind].partition(":")[0] == f"outagecast.channels.{kind}"
+    assert registry.channel_class(kind).kind == kind
+
+
+@pytest.mark.parametrize("kind", registry.BUILTIN)
+def test_a_kind_has_a_test_of_its_name(kind: str) -> None:
+    assert (ROOT / "tests" / "channels" / f"test_{kind}.py").is_file()
+
+
+@needs_docs
+@pytest.mark.parametrize("kind", registry.BUILTIN)
+def test_a_kind_has_a_docs_page_of_its_name(kind: str) -> None:
+    assert (DOCS / f"{kind}.md").is_file()
+
+
+@pytest.mark.parametrize("kind", registry.BUILTIN)
+def test_a_kind_has_a_template_for_each_of_its_parts(kind: str) -> None:
+    folder = files("outagecast.templates") / "en"
+
+    missing = [part for part in registry.channel_class(kind).parts if not (folder / f"{kind}.{part}.j2").is_file()]
+
+    assert missing == []
+
+
+def test_every_module_of_the_channels_is_a_kind() -> None:
+    names = [path.name for path in files("outagecast.channels").iterdir()]
+
+    modules = {name.removesuffix(".py") for name in names if name.endswith(".py") and not name.startswith("_")}
+
+    assert modules == set(registry.BUILTIN)
