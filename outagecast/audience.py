@@ -58,8 +58,11 @@ def load(
             audience = _read(path, file, addresses, languages)
     except OSError as error:
         raise AudienceError(Problem(f"cannot read the audience: {error.strerror}", file=str(path))) from None
-    except UnicodeDecodeError:
-        raise AudienceError(Problem("not UTF-8", "save it as UTF-8, then run again", str(path))) from None
+    except UnicodeDecodeError as error:
+        guess = "UTF-16" if bytes(error.object[:2]) in {b"\xff\xfe", b"\xfe\xff"} else "another encoding"
+        raise AudienceError(
+            Problem(f"not UTF-8 but {guess}", "save it as CSV in UTF-8, then run again", str(path))
+        ) from None
     bad, good = len(audience.bad), len(audience.recipients)
     if not accept_bad_rows and bad > min(MOST_BAD_ROWS, MOST_BAD_SHARE * (good + bad)):
         rest = [Problem(f"and {bad - _SHOWN} more bad rows", file=str(path))] if bad > _SHOWN else []
@@ -81,41 +84,43 @@ def _read(path: Path, file: TextIO, addresses: Literal["phone", "email"], langua
         if not given:
             without += 1
             continue
-        address = _normal(given, addresses)
+        address = normal(given, addresses)
         if address is None:
-            expected = "+ and up to 15 digits" if addresses == "phone" else "one address, such as ana@example.com"
-            hint = "a spreadsheet changed it" if re.fullmatch(r"[\d.]+E\+\d+", given, re.IGNORECASE) else expected
-            bad.append(Problem(f'"{clean(given, most=60)}" is not a valid {addresses}', hint, str(path), line))
+            problem = f'"{clean(given, most=60)}" is not a valid {addresses}'
+            bad.append(Problem(problem, _advice(given, addresses), str(path), line))
             continue
         if address in recipients:
             duplicates += 1
             continue
-        language = row.get("language", "").strip()
-        recipients[address] = Recipient(address, language if language in languages else languages[0], line)
+        recipients[address] = Recipient(address, _language(row.get("language", ""), languages), line)
     return Audience(tuple(recipients.values()), tuple(bad), duplicates, without)
 
 
 def _rows(path: Path, file: TextIO, addresses: str, bad: list[Problem]) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row with its line; a row of another width is a bad one. Raises AudienceError for what is no CSV."""
     reader = csv.reader(_lines(path, file), strict=True)
+    begun = 1  # a quoted cell may span lines: what counts is where its row begins
     try:
         header = [name.strip().casefold() for name in next(reader, [])]
         if addresses not in header:
             hint = f"the first line must name the columns, among them {addresses}"
+            if len(header) == 1 and re.search(r"[;\t]", header[0]):
+                hint = "save it with commas between the cells"
             raise AudienceError(Problem(f'there is no column "{addresses}"', hint, str(path), 1))
         if repeated := {name for name in header if header.count(name) > 1} & set(COLUMNS):
-            raise AudienceError(Problem(f'the column "{min(repeated)}" stands twice', "", str(path), 1))
+            raise AudienceError(Problem(f'the column "{min(repeated)}" stands twice', "keep one", str(path), 1))
+        begun = reader.line_num + 1
         for cells in reader:
+            line, begun = begun, reader.line_num + 1
             if not any(cells):
                 continue
             if len(cells) != len(header):
-                bad.append(Problem(f"{len(cells)} cells, expected {len(header)}", "", str(path), reader.line_num))
+                hint = "put a cell that holds a comma in quotes"
+                bad.append(Problem(f"{len(cells)} cells, expected {len(header)}", hint, str(path), line))
                 continue
-            yield reader.line_num, dict(zip(header, cells, strict=True))
+            yield line, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise AudienceError(
-            Problem(f"not valid CSV: {error}", "is a quote left open?", str(path), reader.line_num)
-        ) from None
+        raise AudienceError(Problem(f"not valid CSV: {error}", "is a quote left open?", str(path), begun)) from None
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:
@@ -125,9 +130,28 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
         yield line
 
 
-def _normal(given: str, addresses: Literal["phone", "email"]) -> str | None:
+def _advice(given: str, addresses: Literal["phone", "email"]) -> str:
+    if addresses == "email":
+        return "one address, such as ana@example.com"
+    if re.fullmatch(r"[\d.,]+E\+?\d+", given, re.IGNORECASE):
+        return "a spreadsheet changed it; format the column as text"
+    if "(0)" in given:
+        return "leave out the (0)"
+    return "+, the country's code and the number, at most 15 digits"
+
+
+def _language(given: str, languages: tuple[str, ...]) -> str:
+    """The promised language that is meant: ``RO`` reads ro, ``en-AU`` reads en, anything else the first."""
+    promised = {language.casefold(): language for language in reversed(languages)}
+    code = given.strip().casefold().replace("_", "-")
+    return promised.get(code) or promised.get(code.partition("-")[0]) or languages[0]
+
+
+def normal(given: str, addresses: Literal["phone", "email"]) -> str | None:
     """The address in its one form, or None where it is not one."""
     if addresses == "phone":
+        if "(0)" in given:  # dialled at home only: +44 (0)7911 … is not +4407911 …
+            return None
         number = _PHONE_SPACING.sub("", given)
         return number if _PHONE.fullmatch(number) and number.isascii() else None
     if len(given) > 254 or len(given.rpartition("@")[0]) > 64 or not _EMAIL.fullmatch(given):

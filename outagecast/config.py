@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, with_config
 
@@ -19,14 +20,14 @@ from outagecast import document, registry
 from outagecast.channel import Channel
 from outagecast.document import Document, Place
 from outagecast.errors import ConfigError, Problem
-from outagecast.message import Duration, Slug, Strict, Text, WebAddress
+from outagecast.message import Duration, Language, Slug, Strict, Text, WebAddress
 from outagecast.model import Status
 from outagecast.secret import Secret
+from outagecast.text import clean
 
 FIRST = "first"  # in a channel's `on:`, the first word it carries of an incident
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|h)")
-_PRICE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Z]{3})")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-[A-Z]{2})?")
+_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*/\s*(s|min|h)", re.ASCII)
+_PRICE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([A-Z]{3})", re.ASCII)
 
 # A person's own phone and inbox hear the first word and the last: more would be noise (research on status pages).
 PERSONAL_STATUSES = (FIRST, Status.RESOLVED, Status.SCHEDULED, Status.RETRACTED)
@@ -34,22 +35,34 @@ EVERY_STATUS = (FIRST, *Status)
 
 
 def _zone(value: object) -> ZoneInfo:
+    if isinstance(value, ZoneInfo):
+        return value
     try:
-        return value if isinstance(value, ZoneInfo) else ZoneInfo(str(value))
+        return ZoneInfo(str(value))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f'"{value}" is not a time zone; write it like Australia/Sydney') from None
+        close = difflib.get_close_matches(str(value)[:100], available_timezones(), n=1)
+        like = f'did you mean "{close[0]}"?' if close else "write it like Australia/Sydney"
+        raise ValueError(f'"{clean(value, most=60)}" is not a time zone; {like}') from None
 
 
-def _language(value: str) -> str:
-    if not _LANGUAGE.fullmatch(value):
-        raise ValueError(f'"{value}" is not a language code; write it like en, ro or zh-Hant')
+def _status(value: str) -> str:
+    if value not in EVERY_STATUS:
+        raise ValueError(f'"{clean(value, most=60)}" is not a status; {document.nearest(value, list(EVERY_STATUS))}')
     return value
+
+
+def _different(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("expected at least one")
+    if repeated := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f'"{repeated[0]}" stands twice')
+    return values
 
 
 def _rate(value: object) -> float:
     match = _RATE.fullmatch(str(value).strip())
     if not match or not float(match[1]):
-        raise ValueError(f'"{value}" is not a rate; write it like 100/s or 600/min')
+        raise ValueError(f'"{clean(value, most=60)}" is not a rate; write it like 100/s or 600/min')
     return float(match[1]) / {"s": 1, "min": 60, "h": 3600}[match[2]]
 
 
@@ -63,30 +76,24 @@ class Price:
 
 def _price(value: object) -> Price:
     match = _PRICE.fullmatch(str(value).strip())
-    try:
-        return Price(Decimal(match[1]), match[2]) if match else Price(Decimal("nan"), "")
-    except InvalidOperation:  # pragma: no cover - the pattern admits only what Decimal reads
-        raise ValueError(f'"{value}" is not a price') from None
-
-
-def _is_price(price: Price) -> Price:
-    if not price.currency:
-        raise ValueError("is not a price; write it like 0.0515 AUD")
-    return price
+    if not match:
+        raise ValueError(f'"{clean(value, most=60)}" is not a price; write it like 0.0515 AUD')
+    return Price(Decimal(match[1]), match[2])
 
 
 Zone: TypeAlias = Annotated[Any, BeforeValidator(_zone)]
-Language: TypeAlias = Annotated[str, AfterValidator(_language)]
+Languages: TypeAlias = Annotated[tuple[Language, ...], AfterValidator(_different)]
+Statuses: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_status)], ...], AfterValidator(_different)]
 Rate: TypeAlias = Annotated[float, BeforeValidator(_rate)]
-Cost: TypeAlias = Annotated[Any, BeforeValidator(_price), AfterValidator(_is_price)]
+Cost: TypeAlias = Annotated[Any, BeforeValidator(_price)]
 
 
 class Organisation(Strict):
     """Who speaks."""
 
-    name: Text
-    timezone: Zone
-    languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en",)
+    name: Text = Field(description="as customers know you")
+    timezone: Zone = Field(description="the clock your customers read, such as Australia/Sydney")
+    languages: Languages = ("en",)
     phone: Text | None = None
     status_page: WebAddress | None = None
     official_domains: tuple[Text, ...] = ()
@@ -111,8 +118,8 @@ class Options:
     """What every channel takes, whatever its kind; ``None`` where the kind or the organisation decides."""
 
     kind: str
-    languages: tuple[Language, ...] | None = None
-    on: tuple[str, ...] | None = None
+    languages: Languages | None = None
+    on: Statuses | None = None
     links: bool | None = None
     expires: Duration | None = None
     enabled: bool = True
@@ -151,7 +158,7 @@ class ChannelConfig:
 
 
 class _File(Strict):
-    organisation: Organisation
+    organisation: Organisation = Field(description="who speaks: {name: …, timezone: …}")
     ledger: Text = "sqlite:///outagecast.db"
     promise: Promise = Promise()
     components: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
@@ -183,7 +190,10 @@ def locate(given: str | None) -> Path:
         if candidate.exists():
             return candidate
     raise ConfigError(
-        Problem("there is no outagecast.yaml here or in the user's config folder", "name one: --config FILE")
+        Problem(
+            "there is no outagecast.yaml here or in the user's config folder",
+            "make one: outagecast init; or name one: outagecast --config FILE …",
+        )
     )
 
 
@@ -194,13 +204,15 @@ def load(path: Path) -> Config:
     file, problems = document.validate(_File, doc, doc.data)
     channels: dict[str, ChannelConfig] = {}
     entries = doc.data.get("channels")
+    for name in doc.blank(("channels",)):
+        # Left out without a word, the channel would be missed when it is needed.
+        problems.append(doc.problem(("channels", name), f'"{clean(name)}" has no settings', "give it a kind", key=True))
     for name, entry in entries.items() if isinstance(entries, dict) else ():
         channel, faults = _channel(doc, name, entry, base)
         problems += faults
         if channel:
             channels[name] = channel
-    if file:
-        problems += _contradictions(doc, file, channels)
+    problems += _contradictions(doc, file, channels)
     if problems or file is None:
         raise ConfigError(*sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
     return Config(
@@ -209,14 +221,18 @@ def load(path: Path) -> Config:
         ledger=_ledger(file.ledger, base),
         promise=file.promise,
         components=file.components,
-        templates=base / file.templates if file.templates else None,
-        audiences={name: base / audience.file for name, audience in file.audiences.items()},
+        templates=_beside(base, file.templates) if file.templates else None,
+        audiences={name: _beside(base, audience.file) for name, audience in file.audiences.items()},
         channels={name: _with_defaults(channel, file.organisation) for name, channel in channels.items()},
     )
 
 
+def _beside(base: Path, path: Path) -> Path:
+    return base / os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser fails on the ~ of an unknown user
+
+
 def _ledger(url: str, base: Path) -> str:
-    scheme, separator, path = url.partition("://")
+    scheme, separator, path = url.strip().partition("://")
     if scheme == "sqlite" and separator:
         # sqlite:///relative and sqlite:////absolute, as database tools write it
         return f"sqlite:///{base / path.removeprefix('/')}" if not path.startswith("//") else f"sqlite:///{path[1:]}"
@@ -228,7 +244,7 @@ def _channel(doc: Document, name: str, entry: object, base: Path) -> tuple[Chann
     place: Place = ("channels", name)
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", name):
         hint = "small letters, digits, - and _, such as x or sms-staff"
-        return None, [doc.problem(place, f'"{name}" is not a channel name', hint, key=True)]
+        return None, [doc.problem(place, f'"{clean(name, most=60)}" is not a channel name', hint, key=True)]
     if not isinstance(entry, dict):
         return None, [
             doc.problem(place, "expected the channel's settings", "such as {kind: x, api_key: env:X_API_KEY}")
@@ -238,13 +254,13 @@ def _channel(doc: Document, name: str, entry: object, base: Path) -> tuple[Chann
         return None, [doc.problem(place, '"kind" is missing', f"one of {', '.join(registry.kinds())}")]
     if not isinstance(kind, str) or kind not in registry.kinds():
         hint = document.nearest(str(kind), list(registry.kinds()))
-        return None, [doc.problem((*place, "kind"), f'there is no kind "{kind}"', hint)]
+        return None, [doc.problem((*place, "kind"), f'there is no kind "{clean(kind, most=60)}"', hint)]
     common = {option.name for option in fields(Options)}
     own = with_config(ConfigDict(extra="forbid", arbitrary_types_allowed=True))(registry.settings_class(kind))
     mine = {key: value for key, value in entry.items() if key in common}
     theirs = {f"{key}_" if iskeyword(key) else key: value for key, value in entry.items() if key not in common}
     options, problems = document.validate(Options, doc, mine, at=place)
-    settings, faults = document.validate(own, doc, theirs, at=place)
+    settings, faults = document.validate(own, doc, theirs, at=place, also=common)
     if options is None or settings is None:
         return None, problems + faults
     return ChannelConfig(name=name, options=options, settings=_anchored(settings, base)), []
@@ -256,38 +272,38 @@ def _anchored(settings: Any, base: Path) -> Any:
     for field in fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, Path):
-            changes[field.name] = base / value.expanduser()
+            changes[field.name] = _beside(base, value)
         elif isinstance(value, Secret):
             changes[field.name] = value.relative_to(base)
     return replace(settings, **changes)
 
 
-def _contradictions(doc: Document, file: _File, channels: Mapping[str, ChannelConfig]) -> list[Problem]:
-    """What each key allows by itself, but not beside the others."""
-    problems = [] if file.channels else [doc.problem(("channels",), "no channel is configured")]
-    scheme = file.ledger.partition("://")[0]
-    if scheme != "sqlite" or not file.ledger.partition(":///")[2]:
-        problems.append(doc.problem(("ledger",), f'"{file.ledger}" is not a ledger', "such as sqlite:///outagecast.db"))
+def _contradictions(doc: Document, file: _File | None, channels: Mapping[str, ChannelConfig]) -> Iterator[Problem]:
+    """What each key allows by itself, but not beside the others; ``file`` is None where it has problems of its own."""
+    if doc.data.get("channels") == {}:
+        yield doc.problem(("channels",), "no channel is configured", "such as x: {kind: x, …}")
+    ledger = doc.data.get("ledger")
+    if isinstance(ledger, str) and not re.match(r"sqlite:///.", ledger.strip()):
+        # The address may hold a password: never repeat it.
+        yield doc.problem(("ledger",), "is not a ledger; write it like sqlite:///outagecast.db")
+    listed = doc.data.get("audiences")
+    audiences = list(listed) if isinstance(listed, dict) else []
     for name, channel in channels.items():
         place: Place = ("channels", name)
         audience = channel.options.audience
         if channel.is_bulk and audience is None:
-            hint = f"one of {', '.join(file.audiences)}" if file.audiences else "list one under audiences:"
-            problems.append(doc.problem(place, f'"{name}" reaches people one by one, so it needs "audience"', hint))
+            hint = f"one of: {', '.join(audiences)}" if audiences else "list one under audiences:"
+            yield doc.problem(place, f'"{name}" reaches people one by one, so it needs "audience"', hint)
         if audience is not None and not channel.is_bulk:
-            problems.append(doc.problem((*place, "audience"), f"{channel.kind} is public and takes no audience"))
-        elif audience is not None and audience not in file.audiences:
-            hint = document.nearest(audience, list(file.audiences))
-            problems.append(doc.problem((*place, "audience"), f'there is no audience "{audience}"', hint))
-        for number, status in enumerate(channel.options.on or ()):
-            if status not in EVERY_STATUS:
-                hint = document.nearest(status, list(EVERY_STATUS))
-                problems.append(doc.problem((*place, "on", number), f'"{status}" is not a status', hint))
+            text = f"{channel.kind} is public and takes no audience"
+            yield doc.problem((*place, "audience"), text, "remove the line")
+        elif audience is not None and audience not in audiences:
+            hint = document.nearest(audience, audiences) or "list it under audiences:"
+            yield doc.problem((*place, "audience"), f'there is no audience "{clean(audience, most=60)}"', hint)
         for number, language in enumerate(channel.options.languages or ()):
-            if language not in file.organisation.languages:
+            if file and language not in file.organisation.languages:
                 hint = f"the organisation promises {', '.join(file.organisation.languages)}"
-                problems.append(doc.problem((*place, "languages", number), f'"{language}" is not promised', hint))
-    return problems
+                yield doc.problem((*place, "languages", number), f'"{language}" is not promised', hint)
 
 
 def _with_defaults(channel: ChannelConfig, organisation: Organisation) -> ChannelConfig:

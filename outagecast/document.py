@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -26,6 +26,30 @@ T = TypeVar("T")
 
 MOST_BYTES = 256 * 1024
 MOST_DEPTH = 20
+MOST_VALUES = 5_000  # reading more takes longer than anybody waits at night
+MOST_PROBLEMS = 50
+
+# What YAML's own words mean for somebody who wrote a sentence.
+_ADVICE = {
+    "mapping values are not allowed here": "put quotes around a text that holds a colon",
+    "found character '\\t'": "indent with spaces, not with tabs",
+    "that cannot start any token": "put quotes around a text that begins with a sign",
+    "found unexpected end of stream": "is a quote or a bracket left open?",
+    "but found '<scalar>'": "put quotes around the whole text",
+    "could not find expected ':'": "write `key: value`, and indent the further lines of a long text",
+}
+_TYPES = {
+    "string_type": "expected text",
+    "tuple_type": "expected a list, such as [one, two]",
+    "dict_type": "expected `name: value` lines",
+    "model_type": "expected `name: value` lines",
+    "dataclass_type": "expected `name: value` lines",
+    "int_parsing": "expected a whole number",
+    "int_type": "expected a whole number",
+    "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
+    "path_type": "expected the path of a file",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +60,42 @@ class Document:
     data: dict[str, Node]
     _values: Mapping[Place, tuple[int, int]] = field(default_factory=dict)
     _keys: Mapping[Place, tuple[int, int]] = field(default_factory=dict)
+    _options: dict[Place, str] = field(default_factory=dict)  # what the command line gave instead
+
+    def put(self, place: Place, value: str, option: str) -> None:
+        """Write ``value`` at ``place``, or take away what stands there if it is empty; problems name ``option``.
+
+        Raises ValueError where the way leads through something that holds no named values.
+        """
+        self._options[place] = option
+        around: list[dict[str, Node]] = [self.data]
+        for step in place[:-1]:
+            inner = around[-1].setdefault(str(step), {})
+            if not isinstance(inner, dict):
+                raise ValueError(f'"{clean(step, most=60)}" holds no named facts')  # noqa: TRY004 - a wrong value
+            around.append(inner)
+        if value:
+            around[-1][str(place[-1])] = value
+            return
+        around[-1].pop(str(place[-1]), None)
+        for outer, step in reversed(list(zip(around, place[:-1], strict=False))):
+            if not outer[str(step)]:
+                del outer[str(step)]
+
+    def blank(self, place: Place) -> list[str]:
+        """The keys in the mapping at ``place`` that were written without a value, which is as if they were not."""
+        mapping: Any = self.data
+        for step in place:
+            mapping = mapping.get(step) if isinstance(mapping, dict) else None
+        given = mapping or {}
+        return [str(key[-1]) for key in self._keys if key[:-1] == place and key[-1] not in given]
 
     def problem(self, place: Place, message: str, hint: str = "", *, key: bool = False) -> Problem:
         """A problem with what stands at ``place``, or at the nearest thing around it that was written."""
         for length in range(len(place), -1, -1):
             around = place[:length]
+            if around in self._options:
+                return Problem(message, hint, self._options[around])
             marks = self._keys if key and around == place else self._values
             if around in marks:
                 return Problem(message, hint, self.file, *marks[around])
@@ -64,26 +119,35 @@ def read(source: str | Path, stdin: typing.BinaryIO | None, error: type[Outageca
         return name, raw.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
         guess = "UTF-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "another encoding, perhaps Windows-1252"
-        line = raw.count(b"\n", 0, failure.start) + 1
-        raise error(Problem(f"not UTF-8 but {guess}", "save it as UTF-8", name, line)) from None
+        before = raw[: failure.start].decode().rpartition("\n")
+        at = raw.count(b"\n", 0, failure.start) + 1, len(before[2]) + 1
+        raise error(Problem(f"not UTF-8 but {guess}", "save it as UTF-8", name, *at)) from None
 
 
 def parse(name: str, text: str, error: type[OutagecastError]) -> Document:
     """The document in ``text``. Raises ``error`` with every repeated key, alias and tag, or the first syntax error."""
+    if text.lstrip().startswith("{"):
+        text = text.replace("\t", " ")  # JSON may be indented with tabs, YAML may not
+    if found := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        before = text[: found.start()].rpartition("\n")
+        at = before[0].count("\n") + len(before[1]) + 1, len(before[2]) + 1
+        hint = "save it as UTF-8 text" if found.group() == "\x00" else "retype this text by hand"
+        raise error(Problem(f"a character that no text has, U+{ord(found.group()):04X}", hint, name, *at))
     builder = _Builder(name, text)
     try:
         root = builder.root()
     except yaml.MarkedYAMLError as failure:
         mark = failure.problem_mark
-        at = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise error(Problem(f"not valid YAML: {clean(failure.problem)}", "", name, *at)) from None
-    except yaml.reader.ReaderError as failure:
-        line = text.count("\n", 0, failure.position) + 1
-        raise error(Problem(f"a character that no text has: U+{ord(failure.character):04X}", "", name, line)) from None
-    except RecursionError:
-        raise error(Problem("nested too deeply", file=name)) from None
+        hint = next((advice for words, advice in _ADVICE.items() if words in str(failure.problem)), "")
+        raise error(
+            Problem(f"not valid YAML: {clean(failure.problem)}", hint, name, *(_place(mark) if mark else ()))
+        ) from None
+    except (ValueError, OverflowError):  # a number of \U or of %YAML that is out of all bounds
+        raise error(Problem("not valid YAML", "", name, *builder.here)) from None
+    except _TooMuch as excess:
+        raise error(Problem(str(excess), "", name, *builder.here)) from None
     if builder.problems:
-        raise error(*builder.problems)
+        raise error(*_first(builder.problems))
     if not isinstance(root, dict):
         raise error(Problem("expected `key: value` lines", file=name, line=1, column=1))
     return Document(name, root, builder.values, builder.keys)
@@ -91,6 +155,16 @@ def parse(name: str, text: str, error: type[OutagecastError]) -> Document:
 
 def _place(mark: Any) -> tuple[int, int]:
     return mark.line + 1, mark.column + 1
+
+
+def _first(problems: list[Problem]) -> list[Problem]:
+    """As many as somebody reads."""
+    rest = len(problems) - MOST_PROBLEMS
+    return problems if rest <= 0 else [*problems[:MOST_PROBLEMS], Problem(f"and {rest} more", file=problems[0].file)]
+
+
+class _TooMuch(Exception):
+    """More than anybody writes by hand."""
 
 
 class _Builder:
@@ -101,34 +175,40 @@ class _Builder:
         self.values: dict[Place, tuple[int, int]] = {}
         self.keys: dict[Place, tuple[int, int]] = {}
         self.problems: list[Problem] = []
+        self.here = (1, 1)
         self._loader = yaml.SafeLoader(text)
+        self._count = 0
 
     def root(self) -> Node | None:
         self._loader.get_event()
         if self._loader.check_event(yaml.StreamEndEvent):
+            self.values[()] = (1, 1)
             return {}
         self._loader.get_event()
         node = self._node((), 0)
         self._loader.get_event()
         if not self._loader.check_event(yaml.StreamEndEvent):
             self._report("a second document", "keep one document a file", self._loader.peek_event())
-        return node
+        return {} if node is None else node
 
     def _report(self, message: str, hint: str, event: Any) -> None:
         self.problems.append(Problem(message, hint, self.name, *_place(event.start_mark)))
 
     def _node(self, place: Place, depth: int) -> Node | None:
         event = self._loader.get_event()
-        self.values[place] = _place(event.start_mark)
+        self.values[place] = self.here = _place(event.start_mark)
+        self._count += 1
         if depth > MOST_DEPTH:
-            raise RecursionError
+            raise _TooMuch("nested too deeply")
+        if self._count > MOST_VALUES:
+            raise _TooMuch(f"more than {MOST_VALUES} values")
         if isinstance(event, yaml.AliasEvent):
-            self._report("an alias", "write the value out", event)
+            self._report("an alias", "write the value out, in quotes if it begins with *", event)
             return None
         if event.anchor:
-            self._report("an anchor", "write the value out where it is needed", event)
+            self._report("an anchor", "write the value out, in quotes if it begins with &", event)
         if event.tag and event.tag != "!":
-            self._report("a tag", "write plain text; the type is known", event)
+            self._report("a tag", "write plain text, in quotes if it begins with !", event)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -136,11 +216,12 @@ class _Builder:
         return self._mapping(place, depth)
 
     def _scalar(self, event: yaml.ScalarEvent) -> str | None:
-        if harmful := harmful_characters(event.value):
+        text = _text(event)
+        if harmful := harmful_characters(text):
             # They hide or reorder text on a screen, so nobody can agree to what they see.
             self._report(f"an invisible character, {harmful[0][1]}", "retype this text by hand", event)
         # A key without a value is a key that was not given.
-        return None if event.style is None and event.value in {"", "~", "null"} else event.value
+        return None if event.style is None and text in {"", "~", "null", "Null", "NULL"} else text
 
     def _sequence(self, place: Place, depth: int) -> list[Node]:
         items: list[Node] = []
@@ -162,7 +243,9 @@ class _Builder:
                 self._node((*place, "?"), depth + 1)
                 continue
             self._loader.get_event()
-            key = event.value
+            key = _text(event)
+            if harmful := harmful_characters(key):
+                self._report(f"an invisible character, {harmful[0][1]}", "retype this text by hand", event)
             if key in seen:
                 self._report(f'"{clean(key)}" stands twice', f"the first is on line {seen[key]}", event)
             seen[key], _ = self.keys[(*place, key)] = _place(event.start_mark)
@@ -173,34 +256,71 @@ class _Builder:
         return result
 
 
+def _text(event: yaml.ScalarEvent) -> str:
+    """The scalar; a character that JSON writes as two escaped halves is one again."""
+    text: str = event.value
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return text
+
+
 def validate(
-    schema: type[T], document: Document, data: object, *, at: Place = (), context: Mapping[str, Any] | None = None
+    schema: type[T],
+    document: Document,
+    data: object,
+    *,
+    at: Place = (),
+    context: Mapping[str, Any] | None = None,
+    also: Iterable[str] = (),
 ) -> tuple[T | None, list[Problem]]:
-    """``data`` (what stands at ``at``) as a ``schema``, or every problem with it, in the order of the file."""
+    """``data`` (what stands at ``at``) as a ``schema``, or every problem with it, in the order of the file.
+
+    ``also`` are keys that may stand beside the schema's own; they are only named in hints.
+    """
     try:
         return TypeAdapter(schema).validate_python(data, context=dict(context or {})), []
     except ValidationError as failure:
-        problems = [_explain(schema, document, data, at, dict(error)) for error in failure.errors(include_url=False)]
-        return None, sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+        errors = failure.errors(include_url=False)
+        problems = [
+            _explain(schema, document, data, at, dict(error), sorted(also)) for error in errors[: MOST_PROBLEMS + 1]
+        ]
+        problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
+        if len(errors) > MOST_PROBLEMS:
+            problems[MOST_PROBLEMS:] = [Problem(f"and {len(errors) - MOST_PROBLEMS} more", file=document.file)]
+        return None, problems
 
 
-def _explain(schema: type, document: Document, data: object, at: Place, error: dict[str, Any]) -> Problem:
+def _explain(
+    schema: type, document: Document, data: object, at: Place, error: dict[str, Any], also: list[str]
+) -> Problem:
     """One of pydantic's errors in our words: what is wrong, what was expected, the nearest valid word."""
     inner = tuple(_written(data, error["loc"]))
     place, name = (*at, *inner), str(error["loc"][-1]) if error["loc"] else ""
     given = error.get("input")
     if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        known = sorted(_fields_at(schema, inner[:-1]))
+        known = sorted(_fields_at(schema, inner[:-1])) + (also if len(inner) == 1 else [])
         return document.problem(place, f'unknown key "{clean(name)}"', nearest(name, known), key=True)
     if error["type"] == "missing":
         about = _fields_at(schema, inner).get(name, "")
-        return document.problem(place, f'"{name.rstrip("_")}" is missing', about)
-    if error["type"] in {"enum", "literal_error"}:
+        name = name.rstrip("_")
+        return document.problem((*place, name), f'"{name}" is missing', about)
+    if error["type"] in {"enum", "literal_error"} and isinstance(given, str):
         choices = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return document.problem(place, f'"{clean(given)}" is not valid here', nearest(str(given), choices))
+        return document.problem(place, f'"{clean(given, most=60)}" is not valid here', nearest(given, choices))
+    if error["type"] in {"enum", "literal_error"}:
+        return document.problem(place, f"expected one word, not {_shape(given)}")
     if error["type"] == "value_error":
         return document.problem(place, str(error["ctx"]["error"]))
+    if expected := _TYPES.get(error["type"]):
+        known = sorted(_fields_at(schema, inner))
+        shape = f", not {_shape(given)}" if "_parsing" not in error["type"] else ""
+        return document.problem(place, expected + shape, f"such as {', '.join(known)}" if known else "")
     return document.problem(place, clean(error["msg"][0].lower() + error["msg"][1:]))
+
+
+def _shape(given: object) -> str:
+    return "a list" if isinstance(given, list) else "`name: value` lines" if isinstance(given, dict) else "text"
 
 
 def _written(data: object, place: tuple[str | int, ...]) -> Iterator[str | int]:
@@ -235,7 +355,7 @@ def _inside(schema: Any, step: str | int) -> Any:
             for name, info in option.model_fields.items():
                 if step in {name, info.alias}:
                     return info.annotation
-        elif args := typing.get_args(option):
+        elif args := [arg for arg in typing.get_args(option) if arg is not Ellipsis]:
             return args[-1]
     return None
 
@@ -250,5 +370,7 @@ def _options(schema: Any) -> list[Any]:
 
 def nearest(word: str, known: list[str]) -> str:
     """A hint: the known word that ``word`` was probably meant to be, or all of them."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f'did you mean "{close[0]}"?' if close else f"expected one of: {', '.join(known)}" if known else ""
+    folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word[:100].casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
+    close = close or difflib.get_close_matches(word[:100].casefold(), folded, n=1, cutoff=0.6)
+    return f'did you mean "{folded[close[0]]}"?' if close else f"expected one of: {', '.join(known)}" if known else ""

@@ -9,21 +9,26 @@ import typing
 import unicodedata
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
 
 from outagecast import document
-from outagecast.document import Document, Node, Place
+from outagecast.document import Document, Node, Place, nearest
 from outagecast.errors import MessageError, Problem
 from outagecast.model import ComponentState, Impact, Status
+from outagecast.text import clean, harmful_characters
 
 UNKNOWN = "unknown"  # an honest value of `cause` and `scope`, which is said in words
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)\s*(Z|[+-]\d{2}:\d{2})?")
-_DURATION = re.compile(r"(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?")
+_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)\s*(Z|[+-]\d{2}:\d{2})?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?", re.ASCII)
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-[A-Z]{2})?")
+_YEARS = range(2000, 2100)  # another one is a slip of the finger
+_WIDEST_OFFSET = timedelta(hours=14)
+_LIKE = "2026-11-22T18:30+11:00"
 
 
 def _text(value: str) -> str:
@@ -39,21 +44,46 @@ def _slug(value: str) -> str:
     return value
 
 
+def language(value: str) -> str:
+    """``value`` if it is a language code. Raises ValueError."""
+    if not _LANGUAGE.fullmatch(value):
+        raise ValueError(f'"{clean(value, most=60)}" is not a language code; write it like en, ro or zh-Hant')
+    return value
+
+
 def parse_moment(value: object, zone: ZoneInfo | None = None) -> datetime:
     """``2026-11-22T18:30+11:00`` as a time. Raises ValueError for a naive or impossible one, with what to write."""
     if isinstance(value, datetime):
         return value
-    match = _MOMENT.fullmatch(str(value).strip())
+    text = _one_line(value, f"one time, such as {_LIKE}")
+    match = _MOMENT.fullmatch(text)
     if not match:
-        raise ValueError(f'"{value}" is not a time; write it like 2026-11-22T18:30+11:00')
+        raise ValueError(f'"{text}" is not a time; write it like {_LIKE}')
     day, clock, offset = match.groups()
     try:
         naive = datetime.fromisoformat(f"{day}T{clock}")
-        if offset:
-            return datetime.fromisoformat(f"{day}T{clock}{offset}")
     except ValueError as error:
-        raise ValueError(f'"{value}" does not exist: {error}') from None
-    raise ValueError(_missing_offset(naive, zone))
+        raise ValueError(f'"{text}" does not exist: {error}') from None
+    if naive.year not in _YEARS:
+        raise ValueError(f'"{text}" is in the year {naive.year}; write it like {_LIKE}')
+    if not offset:
+        raise ValueError(_missing_offset(naive, zone))
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock}{offset}")
+    except ValueError:
+        moment = None
+    if moment is None or abs(moment.utcoffset() or timedelta()) > _WIDEST_OFFSET:
+        raise ValueError(f'"{text}" does not exist: no place is {offset} from UTC')
+    return moment
+
+
+def _one_line(value: object, expected: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {expected}, not {'a list' if isinstance(value, list) else '`name: value` lines'}")  # noqa: TRY004 - pydantic collects ValueErrors
+    text = clean(value, most=60)
+    if not text:
+        raise ValueError("is empty; write a value, or remove the line")
+    return text
 
 
 def _missing_offset(naive: datetime, zone: ZoneInfo | None) -> str:
@@ -64,7 +94,10 @@ def _missing_offset(naive: datetime, zone: ZoneInfo | None) -> str:
     if early.utcoffset() != late.utcoffset():
         back = early.astimezone(ZoneInfo("UTC")).astimezone(zone).replace(tzinfo=None)
         if back != naive:
-            return f"has no offset from UTC, and {naive:%H:%M} does not exist that day in {zone.key}: the clocks change"
+            return (
+                f"has no offset from UTC, and {naive:%H:%M} does not exist that day in {zone.key}, where "
+                f"the clocks change; is it {back.replace(tzinfo=zone).isoformat(timespec='minutes')}?"
+            )
         return (
             f"has no offset from UTC, and {naive:%H:%M} comes twice that day in {zone.key}; "
             f"write {early.isoformat(timespec='minutes')} or {late.isoformat(timespec='minutes')}"
@@ -76,9 +109,10 @@ def parse_duration(value: object) -> timedelta:
     """``30m``, ``1h30m``, ``2d`` as a duration. Raises ValueError with the form it must have."""
     if isinstance(value, timedelta):
         return value
-    match = _DURATION.fullmatch(str(value).strip())
+    text = _one_line(value, "a duration, such as 30m")
+    match = _DURATION.fullmatch(text)
     if not match or not any(match.groups()):
-        raise ValueError(f'"{value}" is not a duration; write it like 30m, 2h or 1h30m')
+        raise ValueError(f'"{text}" is not a duration; write it like 30m, 2h or 1h30m')
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     if not duration:
@@ -93,14 +127,31 @@ def _moment(value: object, info: ValidationInfo) -> datetime:
 def _moment_or_duration(value: object, info: ValidationInfo) -> datetime | timedelta:
     if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
         return parse_duration(value)
+    if isinstance(value, str) and not re.match(r"\s*\d{4}-", value):
+        text = _one_line(value, "")
+        raise ValueError(f'"{text}" is neither a time nor a duration; write it like {_LIKE} or 30m')
     return _moment(value, info)
 
 
 def web_address(value: str) -> str:
     """``value`` if it is a plain http or https address. Raises ValueError."""
-    parts = urlsplit(value)
-    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or " " in value:
-        raise ValueError(f'"{value}" is not a web address; write it like https://status.example.com')
+    address = value.strip()
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.username or parts.password:
+        # It may be a real password: never repeat it.
+        raise ValueError("holds a user name or a password; write the address that customers open")
+    if parts.scheme not in {"https", "http"} or not parts.hostname or re.search(r'[\s<>"]', address):
+        shown = clean(address, most=60)
+        raise ValueError(f'"{shown}" is not a web address; write it like https://status.example.com')
+    return address
+
+
+def _wording(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; write the text, or remove the line")
     return value
 
 
@@ -108,6 +159,8 @@ Text: TypeAlias = Annotated[str, AfterValidator(_text)]
 Slug: TypeAlias = Annotated[str, AfterValidator(_slug)]
 Moment: TypeAlias = Annotated[datetime, BeforeValidator(_moment)]
 Duration: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration)]
+Language: TypeAlias = Annotated[str, AfterValidator(language)]
+Wording: TypeAlias = Annotated[str, AfterValidator(_wording)]
 WebAddress: TypeAlias = Annotated[str, AfterValidator(web_address)]
 
 
@@ -203,16 +256,19 @@ class Message(Strict):
     aftermath: Text | None = None
     retraction_reason: Text | None = None
     contact: Contact = Contact()
-    translations: dict[str, Translation] = {}
+    translations: dict[Language, Translation] = {}
     briefing: Briefing | None = None
-    variants: dict[str, dict[str, dict[str, str]]] = {}
+    variants: dict[str, dict[Language, dict[str, Wording]]] = {}
 
     _written: dict[str, Node] = PrivateAttr(default_factory=dict)
 
     @property
     def canonical(self) -> str:
         """The public facts as written, in one order: what makes two messages the same update."""
-        public = {key: value for key, value in self._written.items() if key != "briefing"}
+        public = {key: value for key, value in self._written.items() if key not in {"briefing", "variants"}}
+        public = typing.cast("dict[str, Node]", _meant(public))
+        # Somebody chose each blank and line of these.
+        public |= {"variants": self._written["variants"]} if self._written.get("variants") else {}
         return json.dumps(public, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
     @property
@@ -234,6 +290,15 @@ class Message(Strict):
         return self.model_copy(update={**given, "components": names})
 
 
+def _meant(node: Node) -> Node:
+    """The same facts, however they were quoted and folded; an empty list says no more than none."""
+    if isinstance(node, str):
+        return " ".join(unicodedata.normalize("NFC", node).split())
+    if isinstance(node, list):
+        return [_meant(item) for item in node]
+    return {key: _meant(value) for key, value in node.items() if value}
+
+
 def load(
     source: str | Path,
     *,
@@ -247,8 +312,16 @@ def load(
     ``zone`` only serves the hint for a time without an offset. Raises MessageError with every problem at once.
     """
     doc = document.parse(*document.read(source, stdin, MessageError), MessageError)
-    for fact in ([f"status={status}"] if status else []) + list(facts):
-        _put(doc.data, fact)
+    problems = [] if status is None else _put(doc, "status", status, "--status")
+    for fact in facts:
+        name, separator, value = fact.partition("=")
+        if separator and name.strip():
+            problems += _put(doc, name.strip(), value, f"--set {clean(name.strip(), most=60)}")
+        else:
+            given = f"--set {clean(fact, most=60)}"
+            problems.append(Problem("expected NAME=VALUE", 'such as --set cause="A power cut"', given))
+    if problems:
+        raise MessageError(*problems)
     return check(doc, zone)
 
 
@@ -263,21 +336,17 @@ def check(doc: Document, zone: ZoneInfo | None = None) -> Message:
     return message
 
 
-def _put(data: dict[str, Any], fact: str) -> None:
-    """Set one fact by its dotted name, as ``--set contact.phone=…`` gives it."""
-    name, separator, value = fact.partition("=")
-    if not separator or not name.strip():
-        raise MessageError(Problem(f'--set {fact}: expected NAME=VALUE, such as --set cause="A power cut"'))
-    *path, last = name.strip().split(".", 1)
-    for step in path:
-        inner = data.setdefault(step, {})
-        if not isinstance(inner, dict):
-            raise MessageError(Problem(f'--set {fact}: "{step}" holds no named facts'))
-        data = inner
-    if value:
-        data[last] = value
-    else:
-        data.pop(last, None)
+def _put(doc: Document, name: str, value: str, option: str) -> list[Problem]:
+    """Set one fact by its dotted name, as ``--set contact.phone=…`` gives it; an empty value takes the fact away."""
+    if harmful := harmful_characters(name + value):
+        return [Problem(f"an invisible character, {harmful[0][1]}", "retype this text by hand", option)]
+    path, components, rest = name.partition("components.")  # the names of components have dots of their own
+    place = (*path.rstrip(".").split("."), "components", rest) if components else tuple(name.split("."))
+    try:
+        doc.put(tuple(step for step in place if step), value, option)
+    except ValueError as error:
+        return [Problem(str(error), "", option)]
+    return []
 
 
 def _contradictions(message: Message) -> typing.Iterator[tuple[Place, str, str]]:
@@ -287,6 +356,11 @@ def _contradictions(message: Message) -> typing.Iterator[tuple[Place, str, str]]
             if state is not ComponentState.OPERATIONAL:
                 hint = f"say operational, or keep the status open until {name} is back"
                 yield ("components", name), f"{message.status}, but {name} is {state}", hint
+    for language_, translation in message.translations.items():
+        for name in translation.components:
+            if name not in message.components:
+                place = ("translations", language_, "components", name)
+                yield place, f'"{clean(name)}" is not among the components', nearest(name, list(message.components))
     if message.started_at and message.ended_at and message.ended_at < message.started_at:
         yield ("ended_at",), "ends before it started", "check both times and their offsets"
     if message.window and message.window.end <= message.window.start:

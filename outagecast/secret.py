@@ -57,7 +57,7 @@ class Secret:
         return os.environ[name]
 
     def _from_file(self, name: str) -> str:
-        path = (self._base or Path()) / Path(name).expanduser()
+        path = (self._base or Path()) / os.path.expanduser(name)  # noqa: PTH111 - Path.expanduser fails on an unknown user
         try:
             with path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):

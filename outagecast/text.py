@@ -9,7 +9,8 @@ from outagecast.secret import redact
 # C0 and C1 controls (ESC among them), bidi overrides and isolates, zero-width and line-separator characters:
 # what can colour, reorder or hide text on a screen. Tab and newline are handled by the caller's choice.
 _HARMFUL = re.compile(
-    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ud800-\udfff\ufff9-\ufffb]"
 )
 _SPACE = re.compile(r"\s+")
 
