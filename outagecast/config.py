@@ -6,22 +6,20 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from decimal import Decimal
-from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, with_config
-
-from outagecast import document, registry
+from outagecast import document, registry, schema
 from outagecast.channel import Channel
 from outagecast.document import Document, Place
 from outagecast.errors import ConfigError, Problem
-from outagecast.message import Duration, Language, Slug, Strict, Text, WebAddress
+from outagecast.message import Duration, Language, Slug, Text, WebAddress
 from outagecast.model import Status
+from outagecast.schema import Check, Parse, about
 from outagecast.secret import Secret
 from outagecast.text import clean
 
@@ -34,18 +32,16 @@ PERSONAL_STATUSES = (FIRST, Status.RESOLVED, Status.SCHEDULED, Status.RETRACTED)
 EVERY_STATUS = (FIRST, *Status)
 
 
-def _zone(value: object) -> ZoneInfo:
-    if isinstance(value, ZoneInfo):
-        return value
+def _zone(value: str, _: object) -> ZoneInfo:
     try:
-        return ZoneInfo(str(value))
+        return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        close = difflib.get_close_matches(str(value)[:100], available_timezones(), n=1)
+        close = difflib.get_close_matches(value[:100], available_timezones(), n=1)
         like = f'did you mean "{close[0]}"?' if close else "write it like Australia/Sydney"
         raise ValueError(f'"{clean(value, most=60)}" is not a time zone; {like}') from None
 
 
-def _status(value: str) -> str:
+def _status(value: str, _: object) -> str:
     if value not in EVERY_STATUS:
         raise ValueError(f'"{clean(value, most=60)}" is not a status; {document.nearest(value, list(EVERY_STATUS))}')
     return value
@@ -59,8 +55,8 @@ def _different(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-def _rate(value: object) -> float:
-    match = _RATE.fullmatch(str(value).strip())
+def _rate(value: str, _: object) -> float:
+    match = _RATE.fullmatch(value.strip())
     if not match or not float(match[1]):
         raise ValueError(f'"{clean(value, most=60)}" is not a rate; write it like 100/s or 600/min')
     return float(match[1]) / {"s": 1, "min": 60, "h": 3600}[match[2]]
@@ -74,32 +70,34 @@ class Price:
     currency: str
 
 
-def _price(value: object) -> Price:
-    match = _PRICE.fullmatch(str(value).strip())
+def _price(value: str, _: object) -> Price:
+    match = _PRICE.fullmatch(value.strip())
     if not match:
         raise ValueError(f'"{clean(value, most=60)}" is not a price; write it like 0.0515 AUD')
     return Price(Decimal(match[1]), match[2])
 
 
-Zone: TypeAlias = Annotated[Any, BeforeValidator(_zone)]
-Languages: TypeAlias = Annotated[tuple[Language, ...], AfterValidator(_different)]
-Statuses: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_status)], ...], AfterValidator(_different)]
-Rate: TypeAlias = Annotated[float, BeforeValidator(_rate)]
-Cost: TypeAlias = Annotated[Any, BeforeValidator(_price)]
+Zone: TypeAlias = Annotated[ZoneInfo, Parse(_zone)]
+Languages: TypeAlias = Annotated[tuple[Language, ...], Check(_different)]
+Statuses: TypeAlias = Annotated[tuple[Annotated[str, Parse(_status)], ...], Check(_different)]
+Rate: TypeAlias = Annotated[float, Parse(_rate)]
+Cost: TypeAlias = Annotated[Price, Parse(_price)]
 
 
-class Organisation(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Organisation:
     """Who speaks."""
 
-    name: Text = Field(description="as customers know you")
-    timezone: Zone = Field(description="the clock your customers read, such as Australia/Sydney")
+    name: Text = about("as customers know you")
+    timezone: Zone = about("the clock your customers read, such as Australia/Sydney")
     languages: Languages = ("en",)
     phone: Text | None = None
     status_page: WebAddress | None = None
     official_domains: tuple[Text, ...] = ()
 
 
-class Promise(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promise:
     """What was promised to customers about being told."""
 
     first_announcement: Duration = timedelta(minutes=60)
@@ -107,7 +105,8 @@ class Promise(Strict):
     require: tuple[Text, ...] = ()
 
 
-class AudienceFile(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AudienceFile:
     """Where a set of people is listed."""
 
     file: Path
@@ -157,14 +156,15 @@ class ChannelConfig:
         return int(getattr(self.settings, "connections", 8)) if self.is_bulk else 1
 
 
-class _File(Strict):
-    organisation: Organisation = Field(description="who speaks: {name: …, timezone: …}")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _File:
+    organisation: Organisation = about("who speaks: {name: …, timezone: …}")
     ledger: Text = "sqlite:///outagecast.db"
     promise: Promise = Promise()
-    components: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
+    components: dict[Text, tuple[Text, ...]] = field(default_factory=dict)
     templates: Path | None = None
-    audiences: dict[Slug, AudienceFile] = Field(default_factory=dict)
-    channels: dict[str, Any] = Field(description="at least one channel, such as x: {kind: x, …}")
+    audiences: dict[Slug, AudienceFile] = field(default_factory=dict)
+    channels: dict[str, Any] = about("at least one channel, such as x: {kind: x, …}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +201,7 @@ def load(path: Path) -> Config:
     """The configuration in ``path``. Raises ConfigError with every problem at once."""
     doc = document.parse(*document.read(path, None, ConfigError), ConfigError)
     base = path.resolve().parent
-    file, problems = document.validate(_File, doc, doc.data)
+    file, problems = schema.read(_File, doc, doc.data)
     channels: dict[str, ChannelConfig] = {}
     entries = doc.data.get("channels")
     for name in doc.blank(("channels",)):
@@ -256,11 +256,10 @@ def _channel(doc: Document, name: str, entry: object, base: Path) -> tuple[Chann
         hint = document.nearest(str(kind), list(registry.kinds()))
         return None, [doc.problem((*place, "kind"), f'there is no kind "{clean(kind, most=60)}"', hint)]
     common = {option.name for option in fields(Options)}
-    own = with_config(ConfigDict(extra="forbid", arbitrary_types_allowed=True))(registry.settings_class(kind))
     mine = {key: value for key, value in entry.items() if key in common}
-    theirs = {f"{key}_" if iskeyword(key) else key: value for key, value in entry.items() if key not in common}
-    options, problems = document.validate(Options, doc, mine, at=place)
-    settings, faults = document.validate(own, doc, theirs, at=place, also=common)
+    theirs = {key: value for key, value in entry.items() if key not in common}
+    options, problems = schema.read(Options, doc, mine, at=place)
+    settings, faults = schema.read(registry.settings_class(kind), doc, theirs, at=place, also=common)
     if options is None or settings is None:
         return None, problems + faults
     return ChannelConfig(name=name, options=options, settings=_anchored(settings, base)), []
@@ -269,12 +268,12 @@ def _channel(doc: Document, name: str, entry: object, base: Path) -> tuple[Chann
 def _anchored(settings: Any, base: Path) -> Any:
     """The settings with every path, and every secret kept in a file, counted from the config's folder."""
     changes: dict[str, object] = {}
-    for field in fields(settings):
-        value = getattr(settings, field.name)
+    for item in fields(settings):
+        value = getattr(settings, item.name)
         if isinstance(value, Path):
-            changes[field.name] = _beside(base, value)
+            changes[item.name] = _beside(base, value)
         elif isinstance(value, Secret):
-            changes[field.name] = value.relative_to(base)
+            changes[item.name] = value.relative_to(base)
     return replace(settings, **changes)
 
 

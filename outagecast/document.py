@@ -7,27 +7,24 @@ schema it is checked against. Aliases, tags and repeated keys are refused: each 
 from __future__ import annotations
 
 import difflib
-import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from outagecast.errors import OutagecastError, Problem
 from outagecast.text import clean, harmful_characters
 
 Node: TypeAlias = "dict[str, Node] | list[Node] | str"
 Place: TypeAlias = "tuple[str | int, ...]"  # the way from the root, such as ("channels", "x", "kind")
-T = TypeVar("T")
 
 MOST_BYTES = 256 * 1024
 MOST_DEPTH = 20
-MOST_VALUES = 5_000  # reading more takes longer than anybody waits at night
 MOST_PROBLEMS = 50
+MOST_VALUES = 5_000  # reading more takes longer than anybody waits at night
 
 # What YAML's own words mean for somebody who wrote a sentence.
 _ADVICE = {
@@ -37,18 +34,6 @@ _ADVICE = {
     "found unexpected end of stream": "is a quote or a bracket left open?",
     "but found '<scalar>'": "put quotes around the whole text",
     "could not find expected ':'": "write `key: value`, and indent the further lines of a long text",
-}
-_TYPES = {
-    "string_type": "expected text",
-    "tuple_type": "expected a list, such as [one, two]",
-    "dict_type": "expected `name: value` lines",
-    "model_type": "expected `name: value` lines",
-    "dataclass_type": "expected `name: value` lines",
-    "int_parsing": "expected a whole number",
-    "int_type": "expected a whole number",
-    "bool_parsing": "expected true or false",
-    "bool_type": "expected true or false",
-    "path_type": "expected the path of a file",
 }
 
 
@@ -147,7 +132,7 @@ def parse(name: str, text: str, error: type[OutagecastError]) -> Document:
     except _TooMuch as excess:
         raise error(Problem(str(excess), "", name, *builder.here)) from None
     if builder.problems:
-        raise error(*_first(builder.problems))
+        raise error(*foremost(builder.problems))
     if not isinstance(root, dict):
         raise error(Problem("expected `key: value` lines", file=name, line=1, column=1))
     return Document(name, root, builder.values, builder.keys)
@@ -157,8 +142,9 @@ def _place(mark: Any) -> tuple[int, int]:
     return mark.line + 1, mark.column + 1
 
 
-def _first(problems: list[Problem]) -> list[Problem]:
-    """As many as somebody reads."""
+def foremost(problems: list[Problem]) -> list[Problem]:
+    """The first of them in the order of the file, as many as somebody reads."""
+    problems = sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
     rest = len(problems) - MOST_PROBLEMS
     return problems if rest <= 0 else [*problems[:MOST_PROBLEMS], Problem(f"and {rest} more", file=problems[0].file)]
 
@@ -263,109 +249,6 @@ def _text(event: yaml.ScalarEvent) -> str:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
         return text
-
-
-def validate(
-    schema: type[T],
-    document: Document,
-    data: object,
-    *,
-    at: Place = (),
-    context: Mapping[str, Any] | None = None,
-    also: Iterable[str] = (),
-) -> tuple[T | None, list[Problem]]:
-    """``data`` (what stands at ``at``) as a ``schema``, or every problem with it, in the order of the file.
-
-    ``also`` are keys that may stand beside the schema's own; they are only named in hints.
-    """
-    try:
-        return TypeAdapter(schema).validate_python(data, context=dict(context or {})), []
-    except ValidationError as failure:
-        errors = failure.errors(include_url=False)
-        problems = [
-            _explain(schema, document, data, at, dict(error), sorted(also)) for error in errors[: MOST_PROBLEMS + 1]
-        ]
-        problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
-        if len(errors) > MOST_PROBLEMS:
-            problems[MOST_PROBLEMS:] = [Problem(f"and {len(errors) - MOST_PROBLEMS} more", file=document.file)]
-        return None, problems
-
-
-def _explain(
-    schema: type, document: Document, data: object, at: Place, error: dict[str, Any], also: list[str]
-) -> Problem:
-    """One of pydantic's errors in our words: what is wrong, what was expected, the nearest valid word."""
-    inner = tuple(_written(data, error["loc"]))
-    place, name = (*at, *inner), str(error["loc"][-1]) if error["loc"] else ""
-    given = error.get("input")
-    if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        known = sorted(_fields_at(schema, inner[:-1])) + (also if len(inner) == 1 else [])
-        return document.problem(place, f'unknown key "{clean(name)}"', nearest(name, known), key=True)
-    if error["type"] == "missing":
-        about = _fields_at(schema, inner).get(name, "")
-        name = name.rstrip("_")
-        return document.problem((*place, name), f'"{name}" is missing', about)
-    if error["type"] in {"enum", "literal_error"} and isinstance(given, str):
-        choices = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return document.problem(place, f'"{clean(given, most=60)}" is not valid here', nearest(given, choices))
-    if error["type"] in {"enum", "literal_error"}:
-        return document.problem(place, f"expected one word, not {_shape(given)}")
-    if error["type"] == "value_error":
-        return document.problem(place, str(error["ctx"]["error"]))
-    if expected := _TYPES.get(error["type"]):
-        known = sorted(_fields_at(schema, inner))
-        shape = f", not {_shape(given)}" if "_parsing" not in error["type"] else ""
-        return document.problem(place, expected + shape, f"such as {', '.join(known)}" if known else "")
-    return document.problem(place, clean(error["msg"][0].lower() + error["msg"][1:]))
-
-
-def _shape(given: object) -> str:
-    return "a list" if isinstance(given, list) else "`name: value` lines" if isinstance(given, dict) else "text"
-
-
-def _written(data: object, place: tuple[str | int, ...]) -> Iterator[str | int]:
-    """The part of ``place`` that was really written: pydantic adds names of its own for unions and functions."""
-    for step in place:
-        if isinstance(data, dict):
-            key = step if step in data else str(step).rstrip("_")
-            if key not in data:
-                return
-            yield key
-            data = data[key]
-        elif isinstance(data, list) and isinstance(step, int):
-            yield step
-            data = data[step]
-
-
-def _fields_at(schema: Any, place: tuple[str | int, ...]) -> dict[str, str]:
-    """The keys that may stand in the mapping at ``place``, each with what it is for."""
-    for step in place:
-        schema = _inside(schema, step)
-    for option in _options(schema):
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return {info.alias or name: info.description or "" for name, info in option.model_fields.items()}
-        if is_dataclass(option):
-            return {item.name.rstrip("_"): "" for item in fields(option)}
-    return {}
-
-
-def _inside(schema: Any, step: str | int) -> Any:
-    for option in _options(schema):
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            for name, info in option.model_fields.items():
-                if step in {name, info.alias}:
-                    return info.annotation
-        elif args := [arg for arg in typing.get_args(option) if arg is not Ellipsis]:
-            return args[-1]
-    return None
-
-
-def _options(schema: Any) -> list[Any]:
-    if typing.get_origin(schema) is typing.Annotated:
-        return _options(typing.get_args(schema)[0])
-    if typing.get_origin(schema) in {typing.Union, types.UnionType}:
-        return [option for part in typing.get_args(schema) for option in _options(part)]
-    return [schema]
 
 
 def nearest(word: str, known: list[str]) -> str:

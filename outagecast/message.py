@@ -7,18 +7,18 @@ import json
 import re
 import typing
 import unicodedata
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
-
-from outagecast import document
+from outagecast import document, schema
 from outagecast.document import Document, Node, Place, nearest
 from outagecast.errors import MessageError, Problem
 from outagecast.model import ComponentState, Impact, Status
+from outagecast.schema import Parse, Reshape, about
 from outagecast.text import clean, harmful_characters
 
 UNKNOWN = "unknown"  # an honest value of `cause` and `scope`, which is said in words
@@ -31,31 +31,29 @@ _WIDEST_OFFSET = timedelta(hours=14)
 _LIKE = "2026-11-22T18:30+11:00"
 
 
-def _text(value: str) -> str:
+def _text(value: str, _: object = None) -> str:
     text = " ".join(unicodedata.normalize("NFC", value).split())
     if not text:
         raise ValueError("is empty; write a value, or remove the line")
     return text
 
 
-def _slug(value: str) -> str:
+def _slug(value: str, _: object = None) -> str:
     if not SLUG.fullmatch(value):
         raise ValueError("must be small letters, digits and hyphens, at most 64, such as card-payments-2026-11-22")
     return value
 
 
-def language(value: str) -> str:
+def language(value: str, _: object = None) -> str:
     """``value`` if it is a language code. Raises ValueError."""
     if not _LANGUAGE.fullmatch(value):
         raise ValueError(f'"{clean(value, most=60)}" is not a language code; write it like en, ro or zh-Hant')
     return value
 
 
-def parse_moment(value: object, zone: ZoneInfo | None = None) -> datetime:
+def parse_moment(value: str, zone: ZoneInfo | None = None) -> datetime:
     """``2026-11-22T18:30+11:00`` as a time. Raises ValueError for a naive or impossible one, with what to write."""
-    if isinstance(value, datetime):
-        return value
-    text = _one_line(value, f"one time, such as {_LIKE}")
+    text = _one_line(value)
     match = _MOMENT.fullmatch(text)
     if not match:
         raise ValueError(f'"{text}" is not a time; write it like {_LIKE}')
@@ -77,9 +75,7 @@ def parse_moment(value: object, zone: ZoneInfo | None = None) -> datetime:
     return moment
 
 
-def _one_line(value: object, expected: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"expected {expected}, not {'a list' if isinstance(value, list) else '`name: value` lines'}")  # noqa: TRY004 - pydantic collects ValueErrors
+def _one_line(value: str) -> str:
     text = clean(value, most=60)
     if not text:
         raise ValueError("is empty; write a value, or remove the line")
@@ -105,11 +101,9 @@ def _missing_offset(naive: datetime, zone: ZoneInfo | None) -> str:
     return f"has no offset from UTC; in {zone.key} write {early.isoformat(timespec='minutes')}"
 
 
-def parse_duration(value: object) -> timedelta:
+def parse_duration(value: str, _: object = None) -> timedelta:
     """``30m``, ``1h30m``, ``2d`` as a duration. Raises ValueError with the form it must have."""
-    if isinstance(value, timedelta):
-        return value
-    text = _one_line(value, "a duration, such as 30m")
+    text = _one_line(value)
     match = _DURATION.fullmatch(text)
     if not match or not any(match.groups()):
         raise ValueError(f'"{text}" is not a duration; write it like 30m, 2h or 1h30m')
@@ -120,20 +114,15 @@ def parse_duration(value: object) -> timedelta:
     return duration
 
 
-def _moment(value: object, info: ValidationInfo) -> datetime:
-    return parse_moment(value, (info.context or {}).get("zone"))
-
-
-def _moment_or_duration(value: object, info: ValidationInfo) -> datetime | timedelta:
-    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+def _moment_or_duration(value: str, zone: ZoneInfo | None) -> datetime | timedelta:
+    if _DURATION.fullmatch(value.strip()):
         return parse_duration(value)
-    if isinstance(value, str) and not re.match(r"\s*\d{4}-", value):
-        text = _one_line(value, "")
-        raise ValueError(f'"{text}" is neither a time nor a duration; write it like {_LIKE} or 30m')
-    return _moment(value, info)
+    if not re.match(r"\s*\d{4}-", value):
+        raise ValueError(f'"{_one_line(value)}" is neither a time nor a duration; write it like {_LIKE} or 30m')
+    return parse_moment(value, zone)
 
 
-def web_address(value: str) -> str:
+def web_address(value: str, _: object = None) -> str:
     """``value`` if it is a plain http or https address. Raises ValueError."""
     address = value.strip()
     try:
@@ -149,56 +138,56 @@ def web_address(value: str) -> str:
     return address
 
 
-def _wording(value: str) -> str:
+def _wording(value: str, _: object = None) -> str:
     if not value.strip():
         raise ValueError("is empty; write the text, or remove the line")
     return value
 
 
-Text: TypeAlias = Annotated[str, AfterValidator(_text)]
-Slug: TypeAlias = Annotated[str, AfterValidator(_slug)]
-Moment: TypeAlias = Annotated[datetime, BeforeValidator(_moment)]
-Duration: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration)]
-Language: TypeAlias = Annotated[str, AfterValidator(language)]
-Wording: TypeAlias = Annotated[str, AfterValidator(_wording)]
-WebAddress: TypeAlias = Annotated[str, AfterValidator(web_address)]
+Text: TypeAlias = Annotated[str, Parse(_text)]
+Slug: TypeAlias = Annotated[str, Parse(_slug)]
+Moment: TypeAlias = Annotated[datetime, Parse(parse_moment, f"one time, such as {_LIKE}")]
+Duration: TypeAlias = Annotated[timedelta, Parse(parse_duration, "a duration, such as 30m")]
+Language: TypeAlias = Annotated[str, Parse(language)]
+Wording: TypeAlias = Annotated[str, Parse(_wording)]
+WebAddress: TypeAlias = Annotated[str, Parse(web_address)]
+Texts: TypeAlias = Annotated[tuple[Text, ...], Reshape(lambda node: [node] if isinstance(node, str) else node)]
 
 
-class Strict(BaseModel):
-    """A mapping in a file: immutable, and every key known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Apology(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Apology:
     """What we are sorry for, for short channels and for long ones."""
 
     short: Text
     long: Text
 
 
-class Contact(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contact:
     """Where to turn."""
 
     phone: Text | None = None
     url: WebAddress | None = None
 
 
-class Window(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
     """When planned work begins and ends."""
 
     start: Moment
     end: Moment
 
 
-class Question(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
     """A question the call centre will hear, and the answer."""
 
     q: Text
     a: Text
 
 
-class Briefing(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Briefing:
     """What only the call centre may know; never part of a public variant."""
 
     say: tuple[Text, ...] = ()
@@ -207,24 +196,18 @@ class Briefing(Strict):
     escalation: Text | None = None
 
 
-def _one_or_many(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+Apologies: TypeAlias = Annotated[
+    Apology, Reshape(lambda node: {"short": node, "long": node} if isinstance(node, str) else node)
+]
 
 
-def _apology(value: object) -> object:
-    return {"short": value, "long": value} if isinstance(value, str) else value
-
-
-Apologies: TypeAlias = Annotated[Apology, BeforeValidator(_apology)]
-Texts: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many)]
-
-
-class Translation(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Translation:
     """The free-text facts in another language."""
 
     title: Text | None = None
     summary: Text | None = None
-    components: dict[str, Text] = {}
+    components: dict[str, Text] = field(default_factory=dict)
     scope: Text | None = None
     cause: Text | None = None
     workaround: Texts = ()
@@ -234,15 +217,16 @@ class Translation(Strict):
     retraction_reason: Text | None = None
 
 
-class Message(Strict):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
     """One statement on one incident. Times are aware; texts are NFC, one line each."""
 
-    incident: Slug = Field(description="a name for the incident, such as card-payments-2026-11-22")
-    status: Status = Field(description=f"one of {', '.join(Status)}")
+    incident: Slug = about("a name for the incident, such as card-payments-2026-11-22")
+    status: Status = about(f"one of {', '.join(Status)}")
     impact: Impact | None = None
-    title: Text = Field(description="the incident in a few words, such as: Card payments are failing")
-    summary: Text = Field(description="one sentence: what people cannot do")
-    components: dict[Text, ComponentState] = {}
+    title: Text = about("the incident in a few words, such as: Card payments are failing")
+    summary: Text = about("one sentence: what people cannot do")
+    components: dict[Text, ComponentState] = field(default_factory=dict)
     scope: Text | None = None
     started_at: Moment | None = None
     ended_at: Moment | None = None
@@ -250,17 +234,18 @@ class Message(Strict):
     cause: Text | None = None
     workaround: Texts = ()
     eta: Moment | None = None
-    next_update_at: Annotated[datetime | timedelta, BeforeValidator(_moment_or_duration)] | None = None
+    next_update_at: Annotated[datetime | timedelta, Parse(_moment_or_duration, f"one time, such as {_LIKE}")] | None = (
+        None
+    )
     apology: Apologies | None = None
     compensation: Text | None = None
     aftermath: Text | None = None
     retraction_reason: Text | None = None
     contact: Contact = Contact()
-    translations: dict[Language, Translation] = {}
+    translations: dict[Language, Translation] = field(default_factory=dict)
     briefing: Briefing | None = None
-    variants: dict[str, dict[Language, dict[str, Wording]]] = {}
-
-    _written: dict[str, Node] = PrivateAttr(default_factory=dict)
+    variants: dict[str, dict[Language, dict[str, Wording]]] = field(default_factory=dict)
+    _written: dict[str, Node] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def canonical(self) -> str:
@@ -285,9 +270,9 @@ class Message(Strict):
         translation = self.translations.get(language)
         if translation is None:
             return self
-        given = {name: value for name, value in translation if value and name != "components"}
+        given = {item.name: getattr(translation, item.name) for item in fields(translation)}
         names = {translation.components.get(name, name): state for name, state in self.components.items()}
-        return self.model_copy(update={**given, "components": names})
+        return replace(self, **{name: value for name, value in given.items() if value} | {"components": names})
 
 
 def _meant(node: Node) -> Node:
@@ -327,13 +312,12 @@ def load(
 
 def check(doc: Document, zone: ZoneInfo | None = None) -> Message:
     """The message a document holds. Raises MessageError with every problem at once."""
-    message, problems = document.validate(Message, doc, doc.data, context={"zone": zone})
+    message, problems = schema.read(Message, doc, doc.data, context=zone)
     if message:
         problems = [doc.problem(place, text, hint) for place, text, hint in _contradictions(message)]
-        message._written = doc.data
     if problems or message is None:
         raise MessageError(*problems)
-    return message
+    return replace(message, _written=doc.data)
 
 
 def _put(doc: Document, name: str, value: str, option: str) -> list[Problem]:

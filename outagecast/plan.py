@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -11,10 +12,11 @@ from outagecast.audience import Audience
 from outagecast.config import FIRST, ChannelConfig, Config, Organisation
 from outagecast.document import nearest
 from outagecast.errors import ConflictError, PlanError, Problem, UsageError
+from outagecast.facts import OUTDATES, Said
 from outagecast.ledger import NOTHING_PAST, Carried, Opening, Past, Update
-from outagecast.message import Contact, Message
+from outagecast.message import UNKNOWN, Contact, Message
 from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
-from outagecast.wording import round_up
+from outagecast.wording import bare, round_up
 
 
 class Reason(StrEnum):
@@ -79,6 +81,7 @@ class Plan:
     next_update_at: datetime | None
     organisation: Organisation
     channels: tuple[PlannedChannel, ...]
+    earlier: tuple[Said, ...] = ()  # what was said before, oldest first, and this message outdates
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -111,7 +114,8 @@ def draw(
         next_update_at=same.next_update_at if same else next_update(message, config, now),
         organisation=config.organisation,
         channels=channels,
-        warnings=tuple(_advice(message, past, audiences)),
+        earlier=tuple(_outdated(message, past, number)),
+        warnings=tuple(_advice(message, past, audiences, now)),
     )
 
 
@@ -217,7 +221,7 @@ def _position(message: Message, past: Past) -> Update | None:
 def _with_defaults(message: Message, config: Config) -> Message:
     organisation, contact = config.organisation, message.contact
     filled = Contact(phone=contact.phone or organisation.phone, url=contact.url or organisation.status_page)
-    return message.model_copy(update={"contact": filled})
+    return replace(message, contact=filled)
 
 
 def _check_variants(message: Message, config: Config) -> None:
@@ -230,14 +234,41 @@ def _check_variants(message: Message, config: Config) -> None:
         raise PlanError(*problems)
 
 
-def _advice(message: Message, past: Past, audiences: Mapping[str, Audience]) -> Iterator[str]:
+def _outdated(message: Message, past: Past, number: int) -> Iterator[Said]:
+    statuses = OUTDATES.get(message.status, ())
+    for update in past.updates:
+        if update.number < number and update.status in statuses:
+            yield Said(json.loads(update.written), update.opened_at)
+
+
+def _advice(message: Message, past: Past, audiences: Mapping[str, Audience], now: datetime) -> Iterator[str]:
     """What nobody should find out from the public, but need not stop an announcement."""
     if message.status.is_closing and past.updates:
         last = past.updates[-1]
-        if not last.status.is_closing and last.summary == message.summary:
-            yield f"the summary still says: {message.summary} Is that true of a service that is {message.status}?"
+        said = Said(json.loads(last.written), last.opened_at)
+        if not last.status.is_closing and (message.summary,) == said.words("summary", ""):
+            yield f'the summary still says "{bare(message.summary)}": it is quoted as past; better say what is true now'
+    yield from _at_odds(message, now)
     for name, audience in audiences.items():
         if audience.bad:
             yield f"{name}: {len(audience.bad)} rows are left out; the first: {audience.bad[0]}"
         if not audience.recipients:
             yield f"{name}: nobody in the audience has such an address"
+
+
+def _at_odds(message: Message, now: datetime) -> Iterator[str]:
+    """Facts that the status, or the clock, contradicts."""
+    status = message.status
+    if status is Status.IDENTIFIED and message.cause == UNKNOWN:
+        yield "the status is identified, yet the cause is unknown: no text says that it was found"
+    if status in {Status.INVESTIGATING, Status.IDENTIFIED} and message.ended_at:
+        yield f"ended_at is left unsaid while the status is {status}"
+    if message.window and not status.is_maintenance and status is not Status.RETRACTED:
+        yield f"window is left unsaid: {status} is not planned work"
+    if status in {Status.INVESTIGATING, Status.IDENTIFIED, Status.IN_PROGRESS}:
+        if message.eta and message.eta <= now:
+            yield "eta has passed: give a new one, or take it out"
+        if message.started_at and message.started_at > now:
+            yield "started_at is still to come: check its date and offset"
+    if isinstance(message.next_update_at, datetime) and message.next_update_at <= now and not status.is_closing:
+        yield "next_update_at has passed: say when you will really speak next"

@@ -7,14 +7,9 @@ import os
 import stat
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 from outagecast.errors import ConfigError, Problem
-
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
 
 SCHEMES = ("env:", "file:", "keyring:")
 MASK = "***"
@@ -94,12 +89,6 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self.reference)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
 
 
 def remember(value: str) -> None:
