@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -16,10 +16,10 @@ from outagecast.channel import Channel
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig, Config
 from outagecast.deliver import Progress
-from outagecast.errors import ConfigError, ExitCode, PlanError, Problem, UsageError
-from outagecast.ledger import NOTHING_PAST, Event, Ledger, Move, Opening, Past, Update
+from outagecast.errors import ConfigError, ConflictError, ExitCode, PlanError, Problem, UsageError
+from outagecast.ledger import NOTHING_PAST, Entry, Event, Ledger, Move, Opening, Past, Update
 from outagecast.message import Message
-from outagecast.model import DOUBTFUL, Receipt, State, Variant
+from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Variant
 from outagecast.plan import Plan
 from outagecast.report import ChannelReport, Report
 
@@ -111,9 +111,10 @@ class App:
         with self.ledger.lock():
             fresh = {channel.name for channel in drawn.channels if not channel.is_open}
             self.ledger.open(update, [item for item in prepared.variants if item.channel in fresh], prepared.openings)
-            self._revive(said.incident, drawn.number, chosen)
-            self._run(said.incident, drawn.number, chosen, control)
-        outcome = self._outcome(said.incident, dict.fromkeys(chosen, drawn.number), control)
+            numbers = dict.fromkeys(chosen, drawn.number)
+            self._revive(said.incident, numbers)
+            self._run(said.incident, numbers, chosen, control)
+        outcome = self._outcome(said.incident, numbers, drawn.number, control)
         return replace(outcome, digest=prepared.digest, warnings=drawn.warnings)
 
     # -- finishing what was begun -----------------------------------------------------------------------------------
@@ -121,45 +122,48 @@ class App:
     def resume(self, incident: str | None, control: Control) -> Report:
         """Settle what is in doubt by evidence, then send what is certainly unsent, of each channel's newest update."""
         slug = self._known(incident) if incident else self._only_unfinished()
-        numbers = self._newest(slug)
         with self.ledger.lock():
-            for number in sorted(set(numbers.values())):
-                chosen = {
-                    name: self.config.channels[name]
-                    for name, its in numbers.items()
-                    if its == number and name in self.config.channels
-                }
-                self._revive(slug, number, chosen)
-                self._run(slug, number, chosen, control)
-        return self._outcome(slug, numbers, control)
+            numbers, newest = self._standing(slug), self._newest(slug)
+            chosen = {name: self._channels[name] for name in numbers if name in self._channels}
+            # Where a newer update passed a channel over, the words that failed there have had their time.
+            self._revive(
+                slug, {name: number for name, number in numbers.items() if name in chosen and number == newest[name]}
+            )
+            self._run(slug, numbers, chosen, control)
+        return self._outcome(slug, numbers, None, control)
 
     def settle(self, incident: str, channel: str, decision: Event, *, url: str | None, target: str | None) -> Report:
-        """What a person found out where no look-up could. Raises UsageError where nothing is in doubt."""
-        slug = self._known(incident)
-        number = self._newest(slug).get(channel)
-        with self.ledger.lock():
-            doubtful = self.ledger.entries(slug, number or 0, channel, DOUBTFUL)
-            chosen = [entry for entry in doubtful if target in {None, entry.delivery.target}]
-            if not chosen:
-                hint = f"outagecast status {slug}"
-                raise UsageError(Problem(f"nothing of {slug} is in doubt on {channel}", hint))
-            for entry in chosen:
-                self._decide(slug, entry.id, number or 0, channel, decision, url)
-        return self._outcome(slug, self._newest(slug), Control())
+        """What a person found out where no look-up could.
 
-    def _decide(self, slug: str, identity: int, number: int, channel: str, decision: Event, url: str | None) -> None:
+        Raises UsageError where nothing is in doubt, ConflictError where words would be sent again that are outdated.
+        """
+        slug = self._known(incident)
+        with self.ledger.lock():
+            number, chosen = self._doubtful(slug, channel, target)
+            if decision is Event.SETTLED_RESEND and number < self._newest(slug)[channel]:
+                hint = "say --published URL or --not-published"
+                raise ConflictError(Problem(f"update {number} of {slug} is in doubt, and a newer one is out", hint))
+            for entry in chosen:
+                self._decide(entry, decision, url)
+        return self._outcome(slug, self._standing(slug), None, Control())
+
+    def _doubtful(self, slug: str, channel: str, target: str | None) -> tuple[int, list[Entry]]:
+        """The newest update that is in doubt on a channel, and its deliveries in doubt. Raises UsageError for none."""
+        for update in reversed(self.ledger.past(slug, ()).updates):
+            doubtful = self._entries(slug, update.number, channel, DOUBTFUL)
+            if chosen := [entry for entry in doubtful if target in {None, entry.delivery.target}]:
+                return update.number, chosen
+        raise UsageError(Problem(f"nothing of {slug} is in doubt on {channel}", f"outagecast status {slug}"))
+
+    def _decide(self, entry: Entry, decision: Event, url: str | None) -> None:
         """Walk one doubtful delivery to the decision, by the same table as everything else."""
-        receipt = Receipt(url or "settled by hand", url) if decision is Event.SETTLED_PUBLISHED else None
         steps = {State.ATTEMPTING: Event.LOST, State.IN_DOUBT: Event.EXHAUSTED, State.NEEDS_DECISION: decision}
-        while entry := next(
-            (item for item in self.ledger.entries(slug, number, channel, DOUBTFUL) if item.id == identity), None
-        ):
-            event = steps[entry.state]
-            final = event is decision
-            move = Move(
-                event, deliver.TRANSITIONS[entry.state, event], entry.reason, receipt=receipt if final else None
-            )
+        while event := steps.get(entry.state):
+            receipt = Receipt(url or "settled by hand", url) if event is Event.SETTLED_PUBLISHED else None
+            to = deliver.TRANSITIONS[entry.state, event]
+            move = Move(event, to, entry.reason, receipt=receipt, forget_attempt=to is State.READY)
             self.ledger.move(entry, move, self.clock.now(), self.by)
+            entry = replace(entry, state=to)
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -169,7 +173,7 @@ class App:
         if incident is None and not slugs:
             return Report()
         slug = self._known(incident) if incident else slugs[0]
-        return self._outcome(slug, self._newest(slug), Control())
+        return self._outcome(slug, self._standing(slug), None, Control(), is_watched=True)
 
     def incidents(self) -> list[str]:
         """Every incident in the ledger, the one that changed last first."""
@@ -180,7 +184,13 @@ class App:
     @property
     def has_ledger(self) -> bool:
         """Whether there is a ledger; reading must not create one."""
-        return Path(self.config.ledger.removeprefix("sqlite:///")).exists()
+        try:
+            Path(self.config.ledger.removeprefix("sqlite:///")).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # opening it will say what is wrong
+        return True
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -209,11 +219,18 @@ class App:
             return []
         return [item for item in self.ledger.variants(drawn.message.incident, drawn.number) if item.channel in names]
 
-    def _run(self, slug: str, number: int, channels: Mapping[str, ChannelConfig], control: Control) -> None:
+    @property
+    def _channels(self) -> dict[str, ChannelConfig]:
+        """The channels that may be used."""
+        return {name: channel for name, channel in self.config.channels.items() if channel.options.enabled}
+
+    def _run(
+        self, slug: str, numbers: Mapping[str, int], channels: Mapping[str, ChannelConfig], control: Control
+    ) -> None:
         deliver.Run(
             ledger=self.ledger,
             incident=slug,
-            number=number,
+            numbers=numbers,
             channels=channels,
             create=self.create,
             by=self.by,
@@ -223,39 +240,63 @@ class App:
             stop=control.stop,
         ).run()
 
-    def _revive(self, slug: str, number: int, channels: Collection[str]) -> None:
+    def _entries(self, slug: str, number: int, channel: str, states: Collection[State]) -> Iterator[Entry]:
+        last = 0
+        while page := self.ledger.entries(slug, number, channel, states, after=last):
+            yield from page
+            last = page[-1].id
+
+    def _revive(self, slug: str, numbers: Mapping[str, int]) -> None:
         """What failed for a reason of ours is worth another try once somebody asks."""
-        for name in channels:
-            while entries := [
-                item for item in self.ledger.entries(slug, number, name, {State.FAILED}) if not item.refused
-            ]:
-                for entry in entries:
+        for name, number in numbers.items():
+            for entry in self._entries(slug, number, name, {State.FAILED}):
+                if not entry.refused:
                     self.ledger.move(entry, Move(Event.REVIVED, State.READY), self.clock.now(), self.by)
 
     def _newest(self, slug: str) -> dict[str, int]:
-        """For each channel the newest update it takes part in."""
+        """For each channel the newest update that was opened there, be it only to pass it over."""
+        return dict(sorted(self.ledger.past(slug, ()).opened, key=lambda pair: pair[1]))
+
+    def _standing(self, slug: str) -> dict[str, int]:
+        """For each channel the update to judge it by: its newest, or where that passed it over, what it carries."""
         numbers: dict[str, int] = {}
         for update in self.ledger.past(slug, ()).updates:
+            states: dict[str, set[State]] = {}
             for item in self.ledger.tallies(slug, update.number):
-                if item.state is not State.SKIPPED or item.channel not in numbers:
-                    numbers[item.channel] = update.number
+                states.setdefault(item.channel, set()).add(item.state)
+            for channel, its in states.items():
+                if its != {State.SKIPPED} or not self._carries(slug, channel, numbers.get(channel)):
+                    numbers[channel] = update.number
         return numbers
+
+    def _carries(self, slug: str, channel: str, number: int | None) -> bool:
+        """Whether something of an update is, or may be, out on a channel."""
+        carried = PUBLISHED | DOUBTFUL | {State.UNCHANGED}
+        return number is not None and any(
+            item.channel == channel and item.state in carried for item in self.ledger.tallies(slug, number)
+        )
 
     def _recorded(self, slug: str, numbers: Mapping[str, int]) -> list[ChannelReport]:
         if not numbers:
             return []
-        return report.recorded(self.ledger, slug, numbers, self.config.channels, self.clock.now())
+        return report.recorded(self.ledger, slug, numbers, self._channels, self.clock.now())
 
-    def _outcome(self, slug: str, numbers: Mapping[str, int], control: Control) -> Report:
-        newest = self.ledger.past(slug, ()).updates[max(numbers.values(), default=1) - 1]
+    def _outcome(
+        self, slug: str, numbers: Mapping[str, int], number: int | None, control: Control, *, is_watched: bool = False
+    ) -> Report:
+        """The report on ``numbers``, the update that each channel is judged by; of update ``number``, or the newest."""
+        updates = self.ledger.past(slug, ()).updates
+        update = updates[(number or len(updates)) - 1]
         channels = self._recorded(slug, numbers)
+        late = report.is_overdue(updates, channels, self.config.promise, self.clock.now())
         return Report(
             incident=slug,
-            update=newest.number,
-            status=newest.status.value,
-            digest=newest.digest,
-            exit_code=report.judge(channels, interrupted=control.interrupted),
-            next_update_at=newest.next_update_at,
+            update=update.number,
+            status=update.status.value,
+            digest=update.digest,
+            exit_code=report.judge(channels, interrupted=control.interrupted, overdue=late and is_watched),
+            overdue=late,
+            next_update_at=update.next_update_at,
             channels=channels,
         )
 
@@ -267,20 +308,20 @@ class App:
         return incident
 
     def _only_unfinished(self) -> str:
-        unfinished = [
-            slug
-            for slug in self.incidents()
-            if any(
-                item.state in _UNFINISHED
-                for number in set(self._newest(slug).values())
-                for item in self.ledger.tallies(slug, number)
-            )
-        ]
+        unfinished = [slug for slug in self.incidents() if self._is_unfinished(slug)]
         if len(unfinished) == 1:
             return unfinished[0]
         if not unfinished:
             raise UsageError(Problem("nothing is unfinished", "see what is out: outagecast status"))
         raise UsageError(Problem("more than one incident is unfinished", f"name one: {', '.join(unfinished)}"))
+
+    def _is_unfinished(self, slug: str) -> bool:
+        """Whether resuming could change something."""
+        return any(
+            item.channel == channel and item.state in _UNFINISHED and not item.refused
+            for channel, number in self._standing(slug).items()
+            for item in self.ledger.tallies(slug, number)
+        )
 
 
 def start(path: str | None, by: str, clock: Clock | None = None) -> App:

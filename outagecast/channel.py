@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
@@ -129,4 +129,21 @@ class Withdraws(Protocol):
 
     def withdraw(self, receipt: Receipt) -> None:
         """Delete what the receipt names; already gone is no error. Raises ChannelError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the provider says of our credentials: until when they are good, and what they do not allow."""
+
+    expires_at: datetime | None = None  # None: not before somebody revokes them
+    lacks: tuple[str, ...] = ()  # rights that publishing needs
+
+
+@runtime_checkable
+class Inspects(Protocol):
+    """Can ask the provider about the credentials themselves."""
+
+    def inspect(self) -> Grant | None:
+        """What they are good for, or None where the provider does not tell. Raises ChannelError."""
         ...

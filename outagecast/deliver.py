@@ -6,16 +6,19 @@ repeat is harmless, or left to a person; it is never simply sent again.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import math
 import random
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from outagecast.channel import Channel, Finds, LookUp, OnDoubt
+from outagecast.channel import Channel, Finds, Idempotency, LookUp, OnDoubt, Semantics
 from outagecast.clock import Clock
-from outagecast.errors import ChannelError, ConfigError, LedgerError, OutagecastError, Problem, Rejected, Unavailable
+from outagecast.errors import ConfigError, ConflictError, LedgerError, OutagecastError, Problem, Rejected, Unavailable
 from outagecast.ledger import Entry, Event, Ledger, Move
 from outagecast.model import Receipt, State
 from outagecast.text import clean
@@ -58,6 +61,10 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
 
 RETRY_FOR = 30.0  # seconds a run waits for a provider that said "later", when nothing else is said
 _BACKOFF = (1.0, 30.0)  # seconds: the first wait, and the longest
+_NAP = 0.5  # seconds: never asleep for longer, since the run may be stopped
+_RECOVERED = "the run that was sending this ended before it had an answer"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,33 +77,13 @@ class Progress:
     reason: str | None = None
 
 
-class _Pace:
-    """At most ``rate`` starts a second, spread evenly over a channel's workers."""
-
-    def __init__(self, rate: float | None, clock: Clock) -> None:
-        self._gap = timedelta(seconds=1 / rate) if rate else None
-        self._clock = clock
-        self._next = clock.now()
-        self._lock = threading.Lock()
-
-    def wait(self, stop: threading.Event) -> None:
-        if self._gap is None:
-            return
-        with self._lock:
-            now = self._clock.now()
-            mine = max(self._next, now)
-            self._next = mine + self._gap
-        if mine > now:
-            self._clock.wait((mine - now).total_seconds(), stop)
-
-
 @dataclass
 class Run:
-    """One run over an update's deliveries on some channels; the caller holds the ledger's lock."""
+    """One run over an incident's deliveries on some channels; the caller holds the ledger's lock."""
 
     ledger: Ledger
     incident: str
-    number: int
+    numbers: Mapping[str, int]  # which update each channel is at
     channels: Mapping[str, ChannelConfig]
     create: Callable[[ChannelConfig], Channel]
     by: str
@@ -104,136 +91,62 @@ class Run:
     max_time: float | None = None  # seconds; None: go on while there is work, wait RETRY_FOR for a provider
     watch: Callable[[Progress], None] = lambda _: None
     stop: threading.Event = field(default_factory=threading.Event)
-    failure: OutagecastError | None = None  # what stopped the run: the ledger could not be written
 
     def run(self) -> None:
         """Reconcile what is in doubt, then send what is certainly unsent.
 
-        Raises LedgerError, once every call under way has ended, where the ledger could not be written.
+        Raises LedgerError, once every call under way has ended, where the ledger could not be written: it names every
+        receipt that is not in it.
         """
-        started = self.clock.now()
-        self._last_start = started + timedelta(seconds=self.max_time) if self.max_time is not None else None
-        self._patience = started + timedelta(seconds=RETRY_FOR if self.max_time is None else self.max_time)
-        threads = [
-            threading.Thread(target=self._channel, args=(channel,), name=f"channel {channel.name}", daemon=True)
-            for channel in self.channels.values()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)  # in slices, so that a signal is handled while we wait
-        if self.failure:
-            raise self.failure
-
-    def _channel(self, config: ChannelConfig) -> None:
+        self.timer = Timer(self.clock)
+        self._failures: list[BaseException] = []
+        lanes = [_Lane(self, channel, self.numbers[name]) for name, channel in self.channels.items()]
+        ends = [self.begin(lane.run, f"channel {name}") for name, lane in zip(self.channels, lanes, strict=True)]
         try:
-            self._reconcile(config, _RECOVERED)
-            self._send_all(config)
-            if not self.stop.is_set():
-                self._reconcile(config, None)
-        except OutagecastError as error:  # the ledger's: no more calls, since we could not note their receipts
-            self.failure = self.failure or error
-            self.stop.set()
-
-    def _send_all(self, config: ChannelConfig) -> None:
-        lane = _Lane(self, config)
-        workers = [threading.Thread(target=self._guarded, args=(lane,), daemon=True) for _ in range(config.workers - 1)]
-        for worker in workers:
-            worker.start()
-        try:
-            lane.work()
+            for end in ends:
+                while not end.wait(0.2):  # in slices, so that a signal is handled while we wait
+                    pass
         finally:
-            for worker in workers:
-                worker.join()
+            if not all(end.is_set() for end in ends):  # an exception out of a signal's handler
+                self.stop.set()
+                for end in ends:
+                    end.wait()
+        self._raise()
 
-    def _guarded(self, lane: _Lane) -> None:
-        try:
-            lane.work()
-        except OutagecastError as error:
-            self.failure = self.failure or error
-            self.stop.set()
+    def begin(self, work: Callable[[], None], name: str) -> threading.Event:
+        """Start ``work`` in a thread of its own; the event is set at its end, and what it raises is raised by ``run``.
 
-    def _reconcile(self, config: ChannelConfig, interrupted: str | None) -> None:
-        """Settle doubt by evidence. ``interrupted``: why an attempt without an outcome, found now, is in doubt."""
-        where = (self.incident, self.number, config.name)
-        if interrupted:
-            for entry in self.ledger.entries(*where, {State.ATTEMPTING}):
-                self.record(entry, Event.LOST, reason=interrupted)
-        doubtful = self.ledger.entries(*where, {State.IN_DOUBT, State.NEEDS_DECISION})
-        if not doubtful:
-            return
-        adapter = self.create(config)
-        try:
-            for entry in doubtful:
-                if self.stop.is_set():
-                    return
-                self._resolve(adapter, entry, may_resend=bool(interrupted))
-        finally:
-            adapter.close()
+        Not the thread: an exception out of a signal's handler makes Python 3.11 take it for dead while it is joined.
+        """
+        end = threading.Event()
 
-    def _resolve(self, adapter: Channel, entry: Entry, *, may_resend: bool) -> None:
-        """One doubtful delivery: look for it, then replay it where that is promised, else leave it to a person."""
-        semantics, now = adapter.semantics, self.clock.now()
-        settled = now - (entry.delivery.attempted_at or entry.changed_at) >= semantics.settle
-        if isinstance(adapter, Finds):
+        def body() -> None:
             try:
-                receipt = adapter.find(entry.delivery)
-            except (ChannelError, ConfigError) as error:
-                self.watch(Progress(entry.channel, Event.LOST, entry.state, _reason(error)))
-                return
-            if receipt:
-                self.record(entry, Event.FOUND, receipt=receipt)
-                return
-            if semantics.lookup is LookUp.STRONG and settled and entry.state is State.IN_DOUBT:
-                self.record(entry, Event.ABSENT, reason=entry.reason)
-                return
-        if entry.state is not State.IN_DOUBT:
-            return
-        stale = entry.delivery.expires_at is not None and now >= entry.delivery.expires_at
-        again = semantics.on_doubt is OnDoubt.REPLAY or (
-            semantics.on_doubt is OnDoubt.RESEND_ONCE and not entry.replays
-        )
-        if again and not stale:
-            if may_resend:
-                self.record(entry, Event.REPLAYED, reason=entry.reason)
-                self.attempt(adapter, entry)
-        elif settled:
-            self.record(entry, Event.EXHAUSTED, reason=entry.reason)
+                work()
+            except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread, whatever it is
+                self._failures.append(error)
+                if isinstance(error, OutagecastError):  # no more calls, since their receipts could not be noted
+                    self.stop.set()
+            finally:
+                end.set()
 
-    def attempt(self, adapter: Channel, entry: Entry) -> ChannelError | ConfigError | None:
-        """Send once and write down what is certain of it; the error, if that was about the whole account."""
-        try:
-            receipt = adapter.send(entry.delivery)
-        except Unavailable as error:
-            wait = error.retry_after if error.retry_after is not None else _backoff(entry.attempts)
-            due = self.clock.now() + timedelta(seconds=wait)
-            self.record(entry, Event.NOT_SENT, error, not_before=due)
-        except Rejected as error:
-            if error.duplicate:
-                self._look_for_duplicate(adapter, entry, error)
-            else:
-                self.record(entry, Event.REFUSED, error)
-                return error if error.account else None
-        except ConfigError as error:
-            self.record(entry, Event.REFUSED, error)
-            return error
-        except Exception as error:  # noqa: BLE001 - whatever it was, the request may have arrived
-            self.record(entry, Event.LOST, error)
-        else:
-            self.record(entry, Event.RECEIPT, receipt=receipt)
-        return None
+        threading.Thread(target=body, name=name, daemon=True).start()
+        return end
 
-    def _look_for_duplicate(self, adapter: Channel, entry: Entry, error: Rejected) -> None:
-        """The provider says it carries this already: that is evidence, and its receipt is worth having."""
-        try:
-            receipt = adapter.find(entry.delivery) if isinstance(adapter, Finds) else None
-        except (ChannelError, ConfigError):
-            receipt = None
-        if receipt:
-            self.record(entry, Event.FOUND, receipt=receipt)
-        else:
-            self.record(entry, Event.LOST, error)
+    def _raise(self) -> None:
+        for kind in (LedgerError, ConflictError):
+            if failures := [error for error in self._failures if isinstance(error, kind)]:
+                raise kind(*dict.fromkeys(problem for error in failures for problem in error.problems)) from failures[0]
+        if self._failures:
+            raise self._failures[0]
+
+    def is_over(self) -> bool:
+        """Whether nothing more may be started."""
+        return self.stop.is_set() or (self.max_time is not None and self.timer.seconds() >= self.max_time)
+
+    def is_worth_waiting(self, seconds: float) -> bool:
+        """Whether something due in ``seconds`` still belongs to this run."""
+        return self.timer.seconds() + seconds <= (RETRY_FOR if self.max_time is None else self.max_time)
 
     def record(
         self,
@@ -244,73 +157,244 @@ class Run:
         reason: str | None = None,
         receipt: Receipt | None = None,
         not_before: datetime | None = None,
-    ) -> None:
+    ) -> Entry:
         """Write down what happened, as the table has it. Raises LedgerError with the receipt if that cannot be kept."""
+        to = TRANSITIONS[entry.state, event]
         move = Move(
             event=event,
-            to=TRANSITIONS[entry.state, event],
+            to=to,
             reason=reason or (_reason(error) if error else None),
             code=getattr(error, "code", None) or None,
-            refused=isinstance(error, Rejected) and error.recipient,
+            refused=to is State.FAILED and isinstance(error, Rejected) and error.recipient,
             not_before=not_before,
             receipt=receipt,
-            forget_attempt=event is Event.NOT_SENT and entry.state is State.ATTEMPTING,
+            # Nothing of what came before can be out: a later doubt begins with its own attempt.
+            forget_attempt=to is State.READY,
         )
         try:
             self.ledger.move(entry, move, self.clock.now(), self.by)
-        except LedgerError as failure:
-            self.stop.set()
+        except (LedgerError, ConflictError) as failure:
             said = (
-                f"{entry.channel} took it: {receipt.url or receipt.provider_id}"
+                f"took it: {receipt.url or receipt.provider_id}"
                 if receipt
-                else f"{entry.channel}: {event}"
+                else f"{event}, {move.reason or 'no reason'}"
             )
-            raise LedgerError(*failure.problems, Problem(f"this could not be written down: {said}")) from failure
-        self.watch(Progress(entry.channel, event, move.to, move.reason))
+            lost = Problem(f"this could not be written down: {entry.channel} {said}")
+            raise type(failure)(*failure.problems, lost) from failure
+        self.tell(Progress(entry.channel, event, to, move.reason))
+        return replace(entry, state=to)
+
+    def tell(self, progress: Progress) -> None:
+        """Show what happened. A terminal that went away must not end a run."""
+        with contextlib.suppress(Exception):
+            self.watch(progress)
 
 
-_RECOVERED = "the run that was sending this ended before it had an answer"
+class Timer:
+    """Seconds since it was made, by a clock that may be set meanwhile: set back, it adds nothing and takes nothing."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = clock.now()
+        self._seconds = 0.0
+        self._lock = threading.Lock()
+
+    def seconds(self) -> float:
+        """How long it has run."""
+        with self._lock:
+            now = self._clock.now()
+            self._seconds += max(0.0, (now - self._last).total_seconds())
+            self._last = now
+            return self._seconds
 
 
 class _Lane:
     """One channel's queue, worked by one or more threads, each with an adapter of its own."""
 
-    def __init__(self, run: Run, config: ChannelConfig) -> None:
+    def __init__(self, run: Run, config: ChannelConfig, number: int) -> None:
         self._run = run
         self._config = config
-        self._pace = _Pace(config.options.rate, run.clock)
-        self._dead: ChannelError | ConfigError | None = None  # the account's failure: every further call would fail too
+        self._where = (run.incident, number, config.name)
+        self._gap = 1 / config.options.rate if config.options.rate else 0.0  # seconds between two starts
+        self._free_at = 0.0  # by the run's timer: when the next may start
+        self._turn = threading.Lock()
+        self._dead: Exception | None = None  # the account's failure: every further call would fail too
+        self._asked: set[int] = set()  # what this run has looked for in vain
 
-    def work(self) -> None:
-        """Send until nothing is due, time is up, or the run is stopped."""
-        run = self._run
-        where = (run.incident, run.number, self._config.name)
-        adapter = run.create(self._config)
+    def run(self) -> None:
+        """All that can be done on this channel now."""
+        for entry in self._entries(State.ATTEMPTING):
+            self._run.record(entry, Event.LOST, reason=_RECOVERED)
+        self._reconcile(may_resend=True)
+        names = [f"{self._config.name} {number}" for number in range(1, self._config.workers)]
+        workers = [self._run.begin(self._work, name) for name in names]
         try:
-            while not run.stop.is_set():
-                now = run.clock.now()
-                if run._last_start and now >= run._last_start:
-                    return
-                entry = run.ledger.claim(*where, now, run.by)
-                if entry:
-                    self._one(adapter, entry)
-                    continue
-                due = run.ledger.next_try(*where)
-                if due is None or due > run._patience:
-                    return
-                # Never asleep for long: another worker may be done, or the run may be stopped.
-                run.clock.wait(min(max((due - now).total_seconds(), 0.01), 0.5), run.stop)
+            self._work()
         finally:
+            for worker in workers:
+                worker.wait()
+        self._reconcile(may_resend=False)
+
+    def _entries(self, *states: State) -> Iterator[Entry]:
+        """All of the channel's deliveries in these states, page by page: a page is read before it is changed."""
+        last = 0
+        while page := self._run.ledger.entries(*self._where, states, after=last):
+            yield from page
+            last = page[-1].id
+
+    def _adapter(self) -> Channel | None:
+        """An adapter, unless none can be made; then nothing was sent, and the channel is dead."""
+        adapter = _outcome(lambda: self._run.create(self._config))
+        if isinstance(adapter, Exception):
+            self._dead = adapter
+            return None
+        return adapter
+
+    # -- what is certainly unsent -----------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Send until nothing is due, time is up, or the run is stopped."""
+        adapter = self._adapter()
+        try:
+            while entry := self._next():
+                self._run.tell(Progress(entry.channel, Event.CLAIMED, State.ATTEMPTING))
+                if self._dead or adapter is None:
+                    self._run.record(entry, Event.REFUSED, self._dead)
+                else:
+                    self._dead = self._attempt(adapter, entry) or self._dead
+        finally:
+            _close(adapter)
+
+    def _next(self) -> Entry | None:
+        """The next delivery, as soon as it is due and the pace allows it; None where this run has no more to send."""
+        run = self._run
+        while not run.is_over():
+            with self._turn:  # one worker at a time: what waits for the pace is not being attempted yet
+                self._keep_pace()
+                if run.is_over():
+                    return None
+                if entry := run.ledger.claim(*self._where, run.clock.now(), run.by):
+                    self._free_at = max(self._free_at, run.timer.seconds()) + self._gap
+                    return entry
+            due = run.ledger.next_try(*self._where)
+            wait = (due - run.clock.now()).total_seconds() if due else math.inf
+            if not run.is_worth_waiting(wait):
+                return None
+            run.clock.wait(min(max(wait, 0.01), _NAP), run.stop)
+        return None
+
+    def _keep_pace(self) -> None:
+        run = self._run
+        while (wait := self._free_at - run.timer.seconds()) > 0 and not run.is_over():
+            if run.ledger.next_try(*self._where) is None:
+                return
+            run.clock.wait(min(wait, _NAP), run.stop)
+
+    def _attempt(self, adapter: Channel, entry: Entry) -> Exception | None:
+        """Send once and write down what is certain of it; the error, if that was about the whole account."""
+        run = self._run
+        outcome = _outcome(lambda: adapter.send(entry.delivery))
+        if isinstance(outcome, Unavailable):
+            asked = outcome.retry_after
+            wait = max(asked, _BACKOFF[0] / 2) if asked is not None else _backoff(entry.attempts)
+            run.record(entry, Event.NOT_SENT, outcome, not_before=run.clock.now() + timedelta(seconds=wait))
+        elif isinstance(outcome, Rejected) and outcome.duplicate:
+            self._look_for_duplicate(adapter, entry, outcome)
+        elif isinstance(outcome, (Rejected, ConfigError)):
+            run.record(entry, Event.REFUSED, outcome)
+            return outcome if isinstance(outcome, ConfigError) or outcome.account else None
+        elif isinstance(outcome, Receipt) and outcome.provider_id:
+            run.record(entry, Event.RECEIPT, receipt=outcome)
+        elif isinstance(outcome, Exception):
+            run.record(entry, Event.LOST, outcome)
+        else:
+            run.record(entry, Event.LOST, reason="the provider's answer names nothing that was published")
+        return None
+
+    def _look_for_duplicate(self, adapter: Channel, entry: Entry, error: Rejected) -> None:
+        """The provider says it carries this already: that is evidence, and its receipt is worth having."""
+        receipt = _outcome(lambda: adapter.find(entry.delivery)) if isinstance(adapter, Finds) else None
+        if isinstance(receipt, Receipt):
+            self._run.record(entry, Event.FOUND, receipt=receipt)
+        else:
+            self._run.record(entry, Event.LOST, error)
+
+    # -- what is in doubt -------------------------------------------------------------------------------------------
+
+    def _reconcile(self, *, may_resend: bool) -> None:
+        """Settle doubt by evidence; ``may_resend``: where the channel promises so, by sending again."""
+        doubtful = self._entries(State.IN_DOUBT, State.NEEDS_DECISION)
+        first = next((entry for entry in doubtful if entry.id not in self._asked), None)
+        if first is None or self._run.is_over() or (adapter := self._adapter()) is None:
+            return
+        try:
+            for entry in itertools.chain([first], doubtful):
+                if self._run.is_over() or self._dead:
+                    return
+                if entry.id not in self._asked and not self._resolve(adapter, entry, may_resend=may_resend):
+                    return
+        finally:
+            _close(adapter)
+
+    def _resolve(self, adapter: Channel, entry: Entry, *, may_resend: bool) -> bool:
+        """Look for one delivery, replay it where that is promised, else leave it to a person; False: ask no more."""
+        run, semantics = self._run, adapter.semantics
+        now = run.clock.now()
+        # A replay is an attempt too; when it was made is when the entry last changed.
+        began = entry.changed_at if entry.replays else entry.delivery.attempted_at or entry.changed_at
+        settled = now - began >= semantics.settle
+        if isinstance(adapter, Finds):
+            self._asked.add(entry.id)
+            found = _outcome(lambda: adapter.find(entry.delivery))
+            if isinstance(found, Exception):
+                run.tell(Progress(entry.channel, Event.LOST, entry.state, _reason(found)))
+                return not _is_general(found)
+            if found:
+                run.record(entry, Event.FOUND, receipt=found)
+                return True
+            if semantics.lookup is LookUp.STRONG and settled and entry.state is State.IN_DOUBT:
+                run.record(entry, Event.ABSENT, reason=entry.reason)
+                return True
+        if entry.state is State.NEEDS_DECISION:
+            return True
+        if self._may_replay(semantics, entry, now):
+            if may_resend and not (entry.not_before and now < entry.not_before):
+                run.record(entry, Event.REPLAYED, reason=entry.reason)
+                self._asked.discard(entry.id)
+                self._dead = self._attempt(adapter, entry)
+        elif settled:
+            run.record(entry, Event.EXHAUSTED, reason=entry.reason)
+        return True
+
+    def _may_replay(self, semantics: Semantics, entry: Entry, now: datetime) -> bool:
+        """Whether the channel's promise allows to send again what may be out."""
+        delivery = entry.delivery
+        if delivery.expires_at and now >= delivery.expires_at:
+            return False
+        if semantics.idempotency is Idempotency.KEY:
+            age = now - (delivery.attempted_at or entry.changed_at)
+            if semantics.key_lifetime is None or age + semantics.settle >= semantics.key_lifetime:
+                return False  # the provider may have forgotten our key by the time it reads it
+        return semantics.on_doubt is OnDoubt.REPLAY or (semantics.on_doubt is OnDoubt.RESEND_ONCE and not entry.replays)
+
+
+def _outcome(call: Callable[[], T]) -> T | Exception:
+    """What an adapter's call came to. The one place where everything is caught: whatever it was, it may be out."""
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001 - a bug in an adapter must not end the run
+        return error
+
+
+def _close(adapter: Channel | None) -> None:
+    with contextlib.suppress(Exception):  # it promised never to raise
+        if adapter:
             adapter.close()
 
-    def _one(self, adapter: Channel, entry: Entry) -> None:
-        run = self._run
-        run.watch(Progress(entry.channel, Event.CLAIMED, State.ATTEMPTING))
-        if self._dead:
-            run.record(entry, Event.REFUSED, self._dead)
-            return
-        self._pace.wait(run.stop)
-        self._dead = run.attempt(adapter, entry) or self._dead
+
+def _is_general(error: Exception) -> bool:
+    """Whether asking for the next delivery would fail in the same way."""
+    return isinstance(error, (Unavailable, ConfigError)) or (isinstance(error, Rejected) and error.account)
 
 
 def _reason(error: Exception) -> str:
@@ -323,4 +407,4 @@ def _reason(error: Exception) -> str:
 def _backoff(attempts: int) -> float:
     """Seconds before the next try: full jitter, so that many waiting for one provider do not come back together."""
     first, longest = _BACKOFF
-    return random.uniform(first / 2, min(longest, first * 2**attempts))  # noqa: S311 - not a secret
+    return random.uniform(first / 2, min(longest, first * 2 ** min(attempts, 10)))  # noqa: S311 - not a secret

@@ -24,7 +24,9 @@ class Reason(StrEnum):
 
     NOT_ANNOUNCED = "nothing was ever announced there"
     NOT_CARRIED = "this channel does not carry this status"
+    REFUSED = "it was refused for a reason of the recipient's own"
     SAME_WORDS = "the same words are already there"
+    PERHAPS_THERE = "the same words may be there already, from an earlier update"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def draw(
         next_update_at=same.next_update_at if same else next_update(message, config, now),
         organisation=config.organisation,
         channels=channels,
-        earlier=tuple(_outdated(message, past, number)),
+        earlier=tuple(_outdated(message, past)),
         warnings=tuple(_advice(message, past, audiences, now)),
     )
 
@@ -166,6 +168,7 @@ def openings(plan: Plan, variants: Sequence[Variant], config: Config) -> Iterato
         for target in channel.targets:
             variant = words[channel.name, target.language]
             state, reason = _opening_state(plan, channel, target, variant.digest)
+            doubted = channel.carried.get(target) if state is State.IN_DOUBT else None
             yield Opening(
                 channel=channel.name,
                 target=target.address,
@@ -173,19 +176,25 @@ def openings(plan: Plan, variants: Sequence[Variant], config: Config) -> Iterato
                 state=state,
                 reason=reason,
                 expires_at=expires_at,
+                attempted_at=doubted.attempted_at if doubted else None,
             )
 
 
 def _opening_state(plan: Plan, channel: PlannedChannel, target: Target, digest: str) -> tuple[State, str | None]:
     carried = channel.carried.get(target)
     status = plan.message.status
+    if carried and carried.state is State.FAILED:
+        return State.SKIPPED, Reason.REFUSED
     if carried is None and status.is_closing:
         return State.SKIPPED, Reason.NOT_ANNOUNCED
     wanted = channel.config.options.on or ()
     if status not in wanted and not (carried is None and FIRST in wanted):
         return State.SKIPPED, Reason.NOT_CARRIED
-    if carried and carried.state in PUBLISHED and carried.digest == digest:
-        return State.UNCHANGED, Reason.SAME_WORDS
+    if carried and carried.digest == digest:
+        if carried.state in {State.ACCEPTED, State.VERIFIED}:
+            return State.UNCHANGED, Reason.SAME_WORDS
+        if carried.state in DOUBTFUL:  # to send the same words again could put them there twice
+            return State.IN_DOUBT, Reason.PERHAPS_THERE
     return State.READY, None
 
 
@@ -198,7 +207,7 @@ def _channel(config: ChannelConfig, audience: Audience | None, past: Past, numbe
     carried = {
         Target(address, language): item
         for (channel, address, language), item in past.carried.items()
-        if channel == config.name and item.update < number and item.state in PUBLISHED | DOUBTFUL
+        if channel == config.name and item.update < number and item.state in PUBLISHED | DOUBTFUL | {State.FAILED}
     }
     return PlannedChannel(config, targets, carried, audience, (config.name, number) in past.opened)
 
@@ -234,10 +243,10 @@ def _check_variants(message: Message, config: Config) -> None:
         raise PlanError(*problems)
 
 
-def _outdated(message: Message, past: Past, number: int) -> Iterator[Said]:
+def _outdated(message: Message, past: Past) -> Iterator[Said]:
     statuses = OUTDATES.get(message.status, ())
     for update in past.updates:
-        if update.number < number and update.status in statuses:
+        if update.status in statuses:
             yield Said(json.loads(update.written), update.opened_at)
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from outagecast import measure, registry, render
-from outagecast.config import ChannelConfig, Price
+from outagecast.config import ChannelConfig, Price, Promise
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
-from outagecast.ledger import Ledger, Opening, Tally
-from outagecast.model import DOUBTFUL, PUBLISHED, State, Variant
+from outagecast.ledger import Ledger, Opening, Tally, Update
+from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
 from outagecast.plan import Plan
 
 SCHEMA_VERSION = 1
-TOLERATED_REFUSALS = 0.05  # of a channel's recipients, for their own reason, before it counts against the run
+TOLERATED_REFUSALS = Fraction(5, 100)  # of a channel's recipients, for their own reason, before it counts
 
 # Of a bulk channel's recipients, the state furthest to the left is the channel's.
 _WORST_FIRST = (
@@ -65,6 +67,7 @@ class ChannelReport:
     update: int
     required: bool = True
     unchanged: bool = False  # it carries these very words already
+    differs: bool = False  # what the public sees of it is something else, or gone
     provider_id: str | None = None
     url: str | None = None
     attempts: int = 0
@@ -89,7 +92,7 @@ class ChannelReport:
 
     @property
     def too_many_refused(self) -> bool:
-        return self.counts.refused > TOLERATED_REFUSALS * self.counts.planned
+        return _too_many(self.counts.refused, self.counts.planned)
 
     def as_json(self) -> dict[str, Any]:
         """The channel's object of the JSON contract."""
@@ -168,14 +171,17 @@ def planned(
 ) -> list[ChannelReport]:
     """The channels of a run that stops before sending; ``recorded``, those whose deliveries exist already."""
     states: dict[str, Counter[tuple[State, bool]]] = {}
+    due: dict[str, Counter[str]] = {}  # by language
     for opening in openings:
         states.setdefault(opening.channel, Counter())[opening.state, False] += 1
+        if opening.state is State.READY:
+            due.setdefault(opening.channel, Counter())[opening.language] += 1
     reports = []
     for channel in plan.channels:
         words = [variant for variant in variants if variant.channel == channel.name]
-        cost = _cost(channel.config, words, Counter(target.language for target in channel.targets))
         if channel.name in recorded:
-            reports.append(replace(recorded[channel.name], cost=cost))
+            readers = Counter(target.language for target in channel.targets)
+            reports.append(replace(recorded[channel.name], cost=_cost(channel.config, words, readers)))
             continue
         tally = states.get(channel.name, Counter())
         state, counts = _summary(tally)
@@ -189,7 +195,7 @@ def planned(
                 required=channel.config.options.required,
                 unchanged=bool(tally[State.UNCHANGED, False]),
                 variants=words,
-                cost=cost if counts.planned else None,
+                cost=_cost(channel.config, words, due[channel.name]) if channel.name in due else None,
             )
         )
     return reports
@@ -204,11 +210,15 @@ def recorded(
         tally = Counter({(item.state, item.refused): item.count for item in _tallies(ledger, incident, number, name)})
         variants = [variant for variant in ledger.variants(incident, number) if variant.channel == name]
         if not tally:
+            if name in channels:  # nobody in its audience
+                mine = channels[name]
+                nobody = ChannelReport(name, mine.kind, State.SKIPPED, Counts(), number, mine.options.required)
+                reports.append(nobody)
             continue
         state, counts = _summary(tally)
         worst = ledger.entries(incident, number, name, {state})
         entry = worst[0] if worst else None
-        due = min((item.not_before for item in worst if item.not_before), default=None)
+        due = ledger.next_try(incident, number, name)
         reports.append(
             ChannelReport(
                 channel=name,
@@ -218,13 +228,14 @@ def recorded(
                 update=number,
                 required=channels[name].options.required if name in channels else False,
                 unchanged=bool(tally[State.UNCHANGED, False]),
+                differs=bool(tally[State.MISMATCH, False] or tally[State.MISSING, False]),
                 provider_id=entry.receipt.provider_id if entry and entry.receipt else None,
                 url=entry.receipt.url if entry and entry.receipt else None,
                 attempts=max((item.attempts for item in worst), default=0),
                 changed_at=max((item.changed_at for item in worst), default=None),
                 error=entry.reason if entry and state not in PUBLISHED else None,
                 next_action=next_action(incident, name, state, configured=name in channels),
-                retry_after_s=max(0, round((due - now).total_seconds())) if due and state is State.READY else None,
+                retry_after_s=max(0, math.ceil((due - now).total_seconds())) if due else None,
                 variants=variants,
             )
         )
@@ -257,19 +268,27 @@ def _summary(tally: Mapping[tuple[State, bool], int]) -> tuple[State, Counts]:
         skipped=skipped,
     )
     present = {state for state, count in by.items() if count}
-    if refused > TOLERATED_REFUSALS * counts.planned:
+    if _too_many(refused, counts.planned):
         present.add(State.FAILED)
     return next((state for state in _WORST_FIRST if state in present), State.SKIPPED), counts
 
 
+def _too_many(refused: int, planned: int) -> bool:
+    return refused > TOLERATED_REFUSALS * planned
+
+
 def judge(channels: Iterable[ChannelReport], *, interrupted: ExitCode | None = None, overdue: bool = False) -> ExitCode:
-    """The exit code: what is certain of every required channel."""
-    needed = [channel for channel in channels if channel.required]
-    published = any(channel.published == "yes" for channel in needed)
+    """The exit code: what is certain of every required channel. What others carry is published all the same."""
+    everywhere = list(channels)
+    needed = [channel for channel in everywhere if channel.required]
+    published = any(channel.published == "yes" for channel in everywhere)
     failed = any(channel.counts.failed or channel.too_many_refused for channel in needed)
+    in_doubt = any(channel.counts.in_doubt for channel in needed)
+    # "Nothing published, certain" must not be said while an optional channel may carry it.
+    uncertain = failed and not published and any(channel.counts.in_doubt for channel in everywhere)
     applies = {
-        ExitCode.DIFFERS: any(channel.state in {State.MISMATCH, State.MISSING} for channel in needed),
-        ExitCode.IN_DOUBT: any(channel.counts.in_doubt for channel in needed),
+        ExitCode.DIFFERS: any(channel.differs for channel in needed),
+        ExitCode.IN_DOUBT: in_doubt or uncertain,
         ExitCode.PARTIAL: failed and published,
         ExitCode.PENDING: any(channel.counts.pending for channel in needed),
         ExitCode.NOTHING_PUBLISHED: failed and not published,
@@ -278,6 +297,18 @@ def judge(channels: Iterable[ChannelReport], *, interrupted: ExitCode | None = N
     if interrupted:
         applies[interrupted] = True
     return next((code for code in PRECEDENCE if applies.get(code)), ExitCode.DONE)
+
+
+def is_overdue(updates: Sequence[Update], channels: Iterable[ChannelReport], promise: Promise, now: datetime) -> bool:
+    """Whether the public was promised a word by now: the first one, counted from the start, or the next one."""
+    newest = updates[-1]
+    if newest.status.is_closing:
+        return False
+    if not any(channel.published == "yes" for channel in channels):
+        return newest.started_at is not None and now > newest.started_at + promise.first_announcement
+    if newest.next_update_at is None and newest.status is Status.SCHEDULED:
+        return False  # work that is weeks away promises no word every half hour
+    return now > (newest.next_update_at or newest.opened_at + promise.update_every)
 
 
 def next_action(incident: str, channel: str, state: State, *, configured: bool) -> str | None:

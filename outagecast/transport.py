@@ -249,6 +249,8 @@ class Session(requests.Session):
         began = time.time()
         try:
             response = call.run(work)
+        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
+            raise  # before any connection: `request` says what it means
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, DeadlineExceeded) as error:
             # `from None`: the original's text holds the URL, and URLs can hold tokens.
             raise _judge(error, call, request) from None

@@ -63,11 +63,12 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What one target carries of an incident."""
+    """What one target carries of an incident, or that it was refused for a reason of its own (FAILED)."""
 
     update: int
     state: State
     digest: str  # of the variant
+    attempted_at: datetime | None = None  # the lower bound of a look-up for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Opening:
     state: State
     reason: str | None
     expires_at: datetime | None
+    attempted_at: datetime | None = None  # for one that is opened in doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,8 @@ class Ledger(Protocol):
     def open(self, update: Update, variants: Iterable[Variant], openings: Iterable[Opening]) -> None:
         """Write an update, its frozen words and its deliveries, and supersede what of older ones is still unsent.
 
-        An update that exists gets the deliveries it lacks. Raises ConflictError where its number is taken by another.
+        An update that exists gets the deliveries it lacks, and their digest. Raises ConflictError where its number is
+        taken by another.
         """
         ...
 
@@ -180,8 +183,13 @@ class Ledger(Protocol):
         """Write down a change of state. Raises ConflictError where the entry has left the state it was read in."""
         ...
 
-    def entries(self, incident: str, number: int, channel: str, states: Collection[State]) -> list[Entry]:
-        """The deliveries of a channel that are in one of ``states``, at most a few hundred."""
+    def entries(
+        self, incident: str, number: int, channel: str, states: Collection[State], *, after: int = 0
+    ) -> list[Entry]:
+        """A page, of a few hundred, of the deliveries of a channel that are in one of ``states``, in the order of ids.
+
+        ``after``: the last id of the page before. No page follows an empty one.
+        """
         ...
 
     def tallies(self, incident: str, number: int) -> list[Tally]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import getpass
@@ -13,7 +14,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -32,7 +33,7 @@ _ENTRY = """
     SELECT d.*, v.parts, u.status AS update_status, u.opened_at AS update_opened_at,
            (SELECT p.provider_id FROM delivery p WHERE p.incident = d.incident AND p.channel = d.channel
              AND p.target = d.target AND p.language = d.language AND p.number < d.number AND p.provider_id IS NOT NULL
-             ORDER BY p.number DESC LIMIT 1) AS thread_id
+             AND p.state <> 'missing' ORDER BY p.number DESC LIMIT 1) AS thread_id
       FROM delivery d JOIN variant v ON v.id = d.variant
       JOIN incident_update u ON u.incident = d.incident AND u.number = d.number
 """
@@ -45,6 +46,36 @@ def operator() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
+
+
+def held_by(path: Path) -> tuple[str, bool]:
+    """Who is announcing from the ledger at ``path``, and whether they still are; "" for nobody. Changes nothing.
+
+    Not alive and yet named is a run that was cut short. The lock itself is only tried where somebody left a name: for a
+    moment it would keep an announcement from starting.
+    """
+    try:
+        with path.with_name(path.name + ".lock").open("rb") as file:
+            holder = file.read(200).decode(errors="replace").strip()
+            if not holder:
+                return "", False
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return holder, True
+            return holder, False
+    except OSError:
+        return "", False
+
+
+def slugs(path: Path) -> list[str]:
+    """Every incident of an existing ledger, newest first, for what must be quick: nothing is waited for or changed."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=0.2)) as db:
+            rows = db.execute("SELECT incident FROM incident_update GROUP BY incident ORDER BY max(opened_at) DESC")
+            return [str(row[0]) for row in rows]
+    except sqlite3.Error:
+        return []
 
 
 def _guarded(verb: Callable[P, R]) -> Callable[P, R]:
@@ -70,7 +101,14 @@ def _explain(path: Path, error: sqlite3.Error) -> Problem:
         return Problem(f"the ledger {path} cannot be written", "check its owner and the disk, then run resume")
     if "malformed" in said or "not a database" in said:
         return Problem(f"the ledger {path} is damaged: {said}", "restore it from a copy before announcing anything")
+    if "locked" in said:
+        return Problem(f"the ledger {path} is held by another program", "close it there, then run resume")
     return Problem(f"the ledger {path}: {said}")
+
+
+def _unusable(path: Path, error: OSError | sqlite3.Error) -> LedgerError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return LedgerError(Problem(f"cannot open the ledger {path}: {reason}", "check the folder and its rights"))
 
 
 class SqliteLedger:
@@ -80,18 +118,18 @@ class SqliteLedger:
         """Open or create the ledger. Raises LedgerError where it could not keep what it is told."""
         self.path = path
         self._mutex = threading.RLock()
-        self.is_new = not path.exists()
         try:
             # SQLite would create it readable by all; its WAL and index take the same mode.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         except (OSError, sqlite3.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise LedgerError(
-                Problem(f"cannot open the ledger {path}: {reason}", "check the folder and its rights")
-            ) from None
+            raise _unusable(path, error) from None
         self._db.row_factory = sqlite3.Row
-        self._prepare()
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
 
     @property
     def place(self) -> str:
@@ -126,29 +164,37 @@ class SqliteLedger:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # what went wrong first is what is told
+                    self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         # The kernel frees it when the process dies, and not before: a lease by the clock breaks when a laptop sleeps.
         path = self.path.with_name(self.path.name + ".lock")
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(path, error) from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another run"
                 raise ConflictError(
                     Problem(f"{holder} is announcing from this ledger", "wait for it; look with: outagecast status")
                 ) from None
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{operator()} (process {os.getpid()}, since {_now()})\n".encode(), 0)
+            except OSError as error:  # a network disk without locks
+                raise _unusable(path, error) from None
+            with suppress(OSError):  # only so that others can be told
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{operator()} (process {os.getpid()}, since {_now()})\n".encode(), 0)
             yield
-            os.ftruncate(descriptor, 0)
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
 
@@ -168,27 +214,35 @@ class SqliteLedger:
         carried: dict[tuple[str, str, str], Carried] = {}
         for channel in {name for name, _ in opened if channels is None or name in channels}:
             rows = self._db.execute(
-                "SELECT d.target, d.language, d.number, d.state, v.digest FROM delivery d"
-                " JOIN variant v ON v.id = d.variant WHERE d.incident = ? AND d.channel = ? AND d.state IN"
+                "SELECT d.target, d.language, d.number, d.state, d.attempted_at, v.digest FROM delivery d"
+                " JOIN variant v ON v.id = d.variant WHERE d.incident = ? AND d.channel = ? AND (d.state IN"
                 " ('attempting', 'in_doubt', 'needs_decision', 'accepted', 'verified', 'mismatch', 'missing')"
-                " ORDER BY d.number",
+                " OR (d.state = 'failed' AND d.refused)) ORDER BY d.number",
                 (incident, channel),
             )
             for row in rows:
                 key = (channel, row["target"], row["language"])
-                carried[key] = Carried(row["number"], State(row["state"]), row["digest"])
+                carried[key] = Carried(row["number"], State(row["state"]), row["digest"], _maybe(row["attempted_at"]))
         return Past(incident, updates, carried, opened)
 
     @_guarded
     def open(self, update: Update, variants: Iterable[Variant], openings: Iterable[Opening]) -> None:
         with self._transaction():
-            if self._existing(update) is None:
+            is_new = self._existing(update) is None
+            if is_new:
                 self._insert("incident_update", _row(update))
             numbers: dict[tuple[str, str], int] = {}
             for variant in variants:
                 numbers[variant.channel, variant.language] = self._freeze(update, variant)
+            opened = False
             for opening in openings:
                 self._open_one(update, opening, numbers[opening.channel, opening.language])
+                opened = True
+            if opened and not is_new:
+                self._db.execute(
+                    "UPDATE incident_update SET digest = ? WHERE incident = ? AND number = ?",
+                    (update.digest, update.incident, update.number),
+                )
 
     def _existing(self, update: Update) -> int | None:
         """The row of this very update. Raises ConflictError where its number, or its words, are taken."""
@@ -248,6 +302,7 @@ class SqliteLedger:
                 "state": opening.state.value,
                 "reason": opening.reason,
                 "expires_at": _stamp(opening.expires_at),
+                "attempted_at": _stamp(opening.attempted_at),
                 "changed_at": _stamp(update.opened_at),
             },
             otherwise="IGNORE",  # another run of the same update opened it a moment ago
@@ -277,7 +332,8 @@ class SqliteLedger:
             for row in self._db.execute(f"{_ENTRY}{due} AND d.expires_at <= ?", (*where, _stamp(now))).fetchall():
                 self._change(row["id"], State.READY, Move(Event.EXPIRED, State.EXPIRED, "too old to be sent"), now, by)
             row = self._db.execute(
-                f"{_ENTRY}{due} AND (d.not_before IS NULL OR d.not_before <= ?) ORDER BY d.id LIMIT 1",
+                # in the index's own order, what was never tried first: a hundred thousand others cost nothing
+                f"{_ENTRY}{due} AND (d.not_before IS NULL OR d.not_before <= ?) ORDER BY d.not_before, d.id LIMIT 1",
                 (*where, _stamp(now)),
             ).fetchone()
             if row is None:
@@ -289,13 +345,13 @@ class SqliteLedger:
     @_guarded
     def next_try(self, incident: str, number: int, channel: str) -> datetime | None:
         row = self._db.execute(
-            "SELECT count(*) AS ready, min(coalesce(not_before, '')) AS due FROM delivery"
-            " WHERE incident = ? AND number = ? AND channel = ? AND state = 'ready'",
+            "SELECT not_before FROM delivery WHERE incident = ? AND number = ? AND channel = ? AND state = 'ready'"
+            " ORDER BY not_before LIMIT 1",
             (incident, number, channel),
         ).fetchone()
-        if not row["ready"]:
+        if row is None:
             return None
-        return _time(row["due"]) if row["due"] else datetime.min.replace(tzinfo=UTC)
+        return _maybe(row["not_before"]) or datetime.min.replace(tzinfo=UTC)
 
     @_guarded
     def move(self, entry: Entry, move: Move, now: datetime, by: str) -> None:
@@ -305,6 +361,8 @@ class SqliteLedger:
     def _change(self, delivery: int, before: State, move: Move, now: datetime, by: str) -> None:
         receipt = move.receipt
         attempt = move.to is State.ATTEMPTING
+        # A replay that was certainly not sent is no second copy.
+        replay = (move.event is Event.REPLAYED) - (move.event is Event.NOT_SENT and before is State.IN_DOUBT)
         changed = self._db.execute(
             "UPDATE delivery SET state = ?, reason = ?, code = ?, refused = ?, not_before = ?, changed_at = ?,"
             " attempts = attempts + ?, replays = replays + ?,"
@@ -313,7 +371,7 @@ class SqliteLedger:
             " WHERE id = ? AND state = ?",
             (
                 *(move.to.value, move.reason, move.code, move.refused, _stamp(move.not_before), _stamp(now)),
-                *(attempt, move.event is Event.REPLAYED),
+                *(attempt, replay),
                 *(move.forget_attempt, _stamp(now) if attempt else None),
                 *(receipt and receipt.provider_id, receipt and receipt.url, receipt and receipt.detail),
                 *(delivery, before.value),
@@ -335,12 +393,14 @@ class SqliteLedger:
         )
 
     @_guarded
-    def entries(self, incident: str, number: int, channel: str, states: Collection[State]) -> list[Entry]:
+    def entries(
+        self, incident: str, number: int, channel: str, states: Collection[State], *, after: int = 0
+    ) -> list[Entry]:
         marks = ",".join("?" * len(states))
         rows = self._db.execute(
             f"{_ENTRY} WHERE d.incident = ? AND d.number = ? AND d.channel = ? AND d.state IN ({marks})"
-            f" ORDER BY d.id LIMIT {MOST_ENTRIES}",
-            (incident, number, channel, *(state.value for state in states)),
+            f" AND d.id > ? ORDER BY d.id LIMIT {MOST_ENTRIES}",
+            (incident, number, channel, *(state.value for state in states), after),
         )
         return [_entry(row) for row in rows]
 

@@ -58,7 +58,8 @@ CREATE TABLE delivery (
     FOREIGN KEY (incident, number) REFERENCES incident_update
 ) STRICT;
 
-CREATE INDEX delivery_by_state ON delivery (incident, number, channel, state);
+CREATE INDEX delivery_by_state ON delivery (incident, number, channel, state, not_before);
+CREATE INDEX delivery_by_expiry ON delivery (incident, number, channel, expires_at) WHERE state = 'ready';
 CREATE INDEX delivery_by_target ON delivery (incident, channel, target, language);
 
 CREATE TABLE transition (               -- append-only: one row for each change of a delivery's state
