@@ -5,36 +5,93 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from outagecast.channel import Carries
+from outagecast.measure import sms
 from outagecast.message import UNKNOWN, Message
 from outagecast.model import Status
-from outagecast.wording import Wording
+from outagecast.wording import Moment, Wording, bare, first_sentence
 
-# What no text may leave out where the message states it; the rest goes, least needed first, when room is short.
-ESSENTIAL = frozenset({"summary", "started_at", "ended_at", "window", "next_update_at", "apology", "retraction_reason"})
+_INCIDENT = (Status.INVESTIGATING, Status.IDENTIFIED)
+_PLANNED = (Status.SCHEDULED, Status.IN_PROGRESS)
 
-# A repaired service has no estimate, and a false alarm had neither cause nor way round: left over in the file, they
-# would be said of something that is not there.
+# The statuses under which a sentence may have been written that this one makes untrue.
+OUTDATES: Mapping[Status, tuple[Status, ...]] = {
+    Status.MONITORING: _INCIDENT,
+    Status.RESOLVED: _INCIDENT,
+    Status.IN_PROGRESS: (Status.SCHEDULED,),
+    Status.COMPLETED: _PLANNED,
+    Status.RETRACTED: (*_INCIDENT, *_PLANNED, Status.MONITORING),
+}
+
+# What a status has no place for. A repaired service has no estimate, and a false alarm no start: left over in the
+# file, they would be said of something that is not there.
 _SILENT: Mapping[Status, tuple[str, ...]] = {
-    Status.RESOLVED: ("eta", "next_update"),
-    Status.COMPLETED: ("eta", "next_update"),
+    Status.INVESTIGATING: ("ended", "window", "retraction_reason"),
+    Status.IDENTIFIED: ("ended", "window", "retraction_reason"),
+    Status.MONITORING: ("eta", "window", "retraction_reason"),
+    Status.RESOLVED: ("eta", "next_update", "window", "retraction_reason"),
+    Status.SCHEDULED: ("started", "ended", "eta", "retraction_reason"),
+    Status.IN_PROGRESS: ("ended", "retraction_reason"),
+    Status.COMPLETED: ("eta", "next_update", "retraction_reason"),
     Status.RETRACTED: (
         *("eta", "next_update", "started", "ended", "window", "scope", "scope_unknown", "cause", "cause_unknown"),
-        *("workaround", "compensation"),
     ),
 }
 
-_PLAIN = str.maketrans(
-    {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "...", "\u00a0": " ", "\u202f": " "}
+# What is left unsaid only where it was written for an earlier status: a way round what works again, say.
+_SILENT_IF_OLD: Mapping[Status, tuple[str, ...]] = {
+    Status.MONITORING: ("workaround",),
+    Status.RESOLVED: ("workaround",),
+    Status.COMPLETED: ("workaround",),
+    Status.RETRACTED: ("workaround", "compensation", "aftermath"),
+}
+
+# What no text may leave out where the message states it; the rest goes, least needed first, when room is short.
+_ALWAYS = frozenset({"summary", "next_update_at", "apology", "retraction_reason"})
+_ESSENTIAL: Mapping[Status, frozenset[str]] = {
+    Status.INVESTIGATING: _ALWAYS | {"started_at"},
+    Status.IDENTIFIED: _ALWAYS | {"started_at"},
+    Status.MONITORING: _ALWAYS | {"ended_at"},
+    Status.RESOLVED: _ALWAYS | {"started_at", "ended_at"},
+    Status.SCHEDULED: _ALWAYS | {"window"},
+    Status.IN_PROGRESS: _ALWAYS | {"window"},
+    Status.COMPLETED: _ALWAYS | {"ended_at"},
+    Status.RETRACTED: _ALWAYS,
+}
+
+_KEYBOARD = str.maketrans(
+    {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": "-", "…": "..."}
+    | dict.fromkeys("\u00a0\u2009\u202f", " ")
 )
 _TAG = re.compile(r"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
 _LINK = re.compile(r'<a\s[^>]*?href="([^"]*)"[^>]*>')
 _BLOCK_END = re.compile(r"</(?:p|li|h\d|div|title|tr|td|th)>|<br\s*/?>", re.IGNORECASE)
+_UNSEEN = re.compile(r"<!--.*?-->|<(head|style|script)\b.*?</\1>", re.IGNORECASE | re.DOTALL)
+_CLOCK_12 = re.compile(r"(?<![\d.:])(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])\.?m\b")
+_CLOCK_24 = re.compile(r"(?<![\d.:])([01]?\d|2[0-3])(?:[:.]|\s?h\s?)([0-5]\d)(?![\d:]|\s?[ap]\.?m\b)")
+_WORD = re.compile(r"[^\W\d_]{4,}")
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An earlier statement on the incident that this one outdates: its message as written, and since when it is out."""
+
+    written: Mapping[str, Any]
+    at: datetime
+
+    def words(self, name: str, language: str) -> tuple[str, ...]:
+        """What it said of one free-text fact, in that language where it was translated."""
+        translated = self.written.get("translations", {}).get(language, {})
+        value = translated.get(name) or self.written.get(name) or ()
+        texts = [value] if isinstance(value, str) else value
+        return tuple(" ".join(unicodedata.normalize("NFC", text).split()) for text in texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +99,44 @@ class Fact:
     """One stated fact: a text carries it when every one of ``needles`` stands in it, or any one if ``either``."""
 
     name: str
-    needles: tuple[str, ...]
+    needles: tuple[str | Moment, ...]
     either: bool = False
 
 
 def plain(text: str) -> str:
-    """Typographic quotes, dashes and spaces as the keyboard has them: one of them makes an SMS cost twice."""
-    return unicodedata.normalize("NFC", text).translate(_PLAIN)
+    """``text`` as the keyboard of a phone has it: one curly quote, or a mark on a letter, makes an SMS cost twice."""
+    return "".join(map(_keyed, unicodedata.normalize("NFC", text).translate(_KEYBOARD)))
+
+
+@cache
+def _keyed(letter: str) -> str:
+    base = unicodedata.normalize("NFD", letter)[:1]
+    return base if letter > "\x7f" and base <= "\x7f" and sms(letter).encoding != "GSM-7" else letter
 
 
 def visible(part: str) -> str:
     """The words that a reader of this HTML sees, and where its links lead."""
-    return html.unescape(_TAG.sub("", _BLOCK_END.sub("\n", _LINK.sub(r"\1 ", part))))
+    return html.unescape(_TAG.sub("", _BLOCK_END.sub("\n", _LINK.sub(r"\1 ", _UNSEEN.sub("", part)))))
 
 
-def context(message: Message, wording: Wording, next_update_at: datetime | None, *, links: bool) -> dict[str, Any]:
-    """What a template may name: every fact, None or empty where the message does not state it."""
+def context(
+    message: Message,
+    wording: Wording,
+    next_update_at: datetime | None,
+    *,
+    links: bool,
+    earlier: Sequence[Said] = (),
+) -> dict[str, Any]:
+    """What a template may name: every fact, None or empty where the message does not state it.
 
-    def said(time: datetime | None) -> Any:
+    ``earlier`` are the statements, oldest first, that this one outdates.
+    """
+
+    def said(time: datetime | None) -> Moment | None:
         return wording.moment(time) if time else None
 
-    window = message.window
-    given = {
+    window, started, ended = message.window, message.started_at, message.ended_at
+    given: dict[str, Any] = {
         "incident": message.incident,
         "status": message.status.value,
         "impact": message.impact.value if message.impact else None,
@@ -72,15 +145,16 @@ def context(message: Message, wording: Wording, next_update_at: datetime | None,
         "components": [(name, state.value) for name, state in message.components.items()],
         "scope": None if message.scope == UNKNOWN else message.scope,
         "scope_unknown": message.scope == UNKNOWN,
-        "started": said(message.started_at),
-        "ended": said(message.ended_at),
+        "started": said(started),
+        "ended": said(ended),
+        "lasted": wording.lasted(started, ended) if started and ended else None,
         "window": wording.window(window.start, window.end) if window else None,
         "cause": None if message.cause == UNKNOWN else message.cause,
         "cause_unknown": message.cause == UNKNOWN,
         "workaround": list(message.workaround),
         "eta": said(message.eta),
         "next_update": said(next_update_at),
-        "apology": message.apology,
+        "apology": _apology(message),
         "compensation": message.compensation,
         "aftermath": message.aftermath,
         "retraction_reason": message.retraction_reason,
@@ -88,11 +162,44 @@ def context(message: Message, wording: Wording, next_update_at: datetime | None,
         "url": message.contact.url if links else None,
         "zone": wording.zone_name,
         "language": wording.language,
+        "is_planned": window is not None,
     }
-    return given | dict.fromkeys(_SILENT.get(message.status, ()))
+    old = set(_outdated(message, wording.language, earlier))
+    silent = {*_SILENT[message.status], *(old & {*_SILENT_IF_OLD.get(message.status, ())})}
+    return given | dict.fromkeys(silent) | _retold(message, wording, earlier, old)
 
 
-def stated(given: Mapping[str, Any], phrases: Mapping[str, str]) -> list[Fact]:
+def _apology(message: Message) -> dict[str, str] | None:
+    if message.apology is None:
+        return None
+    short, long = message.apology.short, message.apology.long
+    return {"short": short, "long": long, "brief": first_sentence(short)}
+
+
+def _outdated(message: Message, language: str, earlier: Sequence[Said]) -> Iterator[str]:
+    """The free-text facts that still stand as they were written for an earlier status."""
+    for name in ("title", "summary", "workaround", "compensation", "aftermath"):
+        value = getattr(message, name)
+        now = (value,) if isinstance(value, str) else value
+        if now and any(said.words(name, language) == now for said in earlier):
+            yield name
+
+
+def _retold(message: Message, wording: Wording, earlier: Sequence[Said], old: set[str]) -> dict[str, Any]:
+    """What a text needs to tell news from what was said before: the news' headline, and the old statement's time."""
+    is_news = message.status in OUTDATES and "title" not in old
+    repeated = _folded(bare(message.title)) in _folded(message.summary)
+    summary_is_old = "summary" in old or (message.status is Status.RETRACTED and not earlier)
+    before = message.summary if summary_is_old or not earlier else earlier[-1].words("summary", wording.language)[0]
+    first = next((said for said in earlier if said.words("summary", wording.language) == (before,)), None)
+    return {
+        "headline": message.title if is_news and not repeated and (earlier or not summary_is_old) else None,
+        "summary_is_old": summary_is_old,
+        "said_before": {"summary": before, "at": wording.moment(first.at) if first else None},
+    }
+
+
+def stated(given: Mapping[str, Any], phrases: Mapping[str, Any]) -> list[Fact]:
     """The facts that a template's ``context`` states, each with what proves it in a finished text."""
     facts = [Fact("summary", (given["summary"],))]
     for name, key in (
@@ -102,19 +209,20 @@ def stated(given: Mapping[str, Any], phrases: Mapping[str, str]) -> list[Fact]:
         ("next_update_at", "next_update"),
     ):
         if given[key]:
-            facts.append(_time(name, given[key]))
-    if given["window"]:
-        facts.append(Fact("window", (given["window"].span,)))
+            facts.append(Fact(name, (given[key],)))
+    if window := given["window"]:
+        under_way = given["status"] == Status.IN_PROGRESS
+        facts.append(Fact("window", (window.end,) if under_way else (window.start, window.end)))
     for name in ("scope", "cause"):
         if given[name]:
             facts.append(Fact(name, (given[name],)))
         elif given[f"{name}_unknown"]:
-            said = [phrase for key, phrase in phrases.items() if key.startswith(f"{name}_unknown")]
+            said = [str(phrase) for key, phrase in phrases.items() if key.startswith(f"{name}_unknown")]
             facts.append(Fact(name, tuple(said), either=True))
     if given["workaround"]:
         facts.append(Fact("workaround", tuple(given["workaround"])))
     if given["apology"]:
-        facts.append(Fact("apology", (given["apology"].long, given["apology"].short), either=True))
+        facts.append(Fact("apology", tuple(given["apology"].values()), either=True))
     for name in ("compensation", "aftermath", "retraction_reason"):
         if given[name]:
             facts.append(Fact(name, (given[name],)))
@@ -124,25 +232,63 @@ def stated(given: Mapping[str, Any], phrases: Mapping[str, str]) -> list[Fact]:
     return facts
 
 
-def _time(name: str, moment: Any) -> Fact:
-    return Fact(name, (moment.clock,) if moment.when == moment.clock else (moment.clock, moment.day))
+def carried(text: str, facts: Sequence[Fact], *, by_hand: bool = False) -> tuple[list[str], list[str]]:
+    """The names of the facts found in ``text``, and of those left out.
 
-
-def carried(text: str, facts: list[Fact]) -> tuple[list[str], list[str]]:
-    """The names of the facts found in ``text``, and of those left out."""
-    hay = _folded(text)
-    found = [fact for fact in facts if (any if fact.either else all)(_folded(needle) in hay for needle in fact.needles)]
+    Sentences are looked for word by word; where somebody wrote the text ``by_hand``, every number and a third of the
+    words are enough. Times, numbers and addresses must be right in both.
+    """
+    hay = _Text(_folded(text), by_hand)
+    found = [fact for fact in facts if (any if fact.either else all)(map(hay.states, fact.needles))]
     return [fact.name for fact in found], [fact.name for fact in facts if fact not in found]
 
 
-def required(carries: Carries, facts: list[Fact]) -> frozenset[str]:
+def required(carries: Carries, facts: Sequence[Fact], status: Status) -> frozenset[str]:
     """Which of ``facts`` a part of this kind may not leave out."""
     if carries is Carries.NOTHING:
         return frozenset()
     names = frozenset(fact.name for fact in facts)
-    return names if carries is Carries.EVERYTHING else names & ESSENTIAL
+    return names if carries is Carries.EVERYTHING else names & _ESSENTIAL[status]
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A finished text, folded, to look for facts in."""
+
+    words: str
+    by_hand: bool
+
+    def states(self, needle: str | Moment) -> bool:
+        if isinstance(needle, Moment):
+            return self._tells(needle)
+        folded = bare(_folded(needle))
+        if re.search(rf"(?<!\d){re.escape(folded)}(?!\d)", self.words):
+            return True
+        return self.by_hand and self._resembles(folded)
+
+    def _tells(self, moment: Moment) -> bool:
+        """Whether the clock time stands in the text, however it is written, and the day where it must be named."""
+        time = datetime.fromisoformat(moment.iso)
+        days = (_folded(moment.day), _folded(moment.brief_day))
+        is_clear = not moment.names_day or any(day in self.words for day in days)
+        return is_clear and (time.hour, time.minute) in set(self._clocks())
+
+    def _clocks(self) -> Iterator[tuple[int, int]]:
+        for hour, minute, half in _CLOCK_12.findall(self.words):
+            yield int(hour) % 12 + (12 if half == "p" else 0), int(minute or 0)
+        for hour, minute in _CLOCK_24.findall(self.words):
+            yield int(hour), int(minute)
+        for word, hour in (("midnight", 0), ("midday", 12), ("noon", 12)):
+            if word in self.words:
+                yield hour, 0
+
+    def _resembles(self, needle: str) -> bool:
+        numbers, words = _NUMBER.findall(needle), _WORD.findall(needle)
+        heads = {word[:4] for word in words}
+        known = {word[:4] for word in _WORD.findall(self.words)}
+        return bool(words) and {*numbers} <= {*_NUMBER.findall(self.words)} and len(heads & known) * 3 >= len(heads)
 
 
 def _folded(text: str) -> str:
-    """Modulo what never changes a fact: typography, white space, capitals, and the full stop at the end."""
-    return " ".join(plain(text).casefold().split()).rstrip(".")
+    """Modulo what never changes a fact: typography, white space and capitals."""
+    return " ".join(plain(text).replace('"', "'").casefold().split())

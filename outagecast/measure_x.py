@@ -112,6 +112,8 @@ def links(units: str) -> dict[int, int]:
 
 def emoji(units: str) -> dict[int, int]:
     """The length of each emoji of several code points, by its start (one code point weighs 2 anyway)."""
+    if units.isascii():  # most texts; the table of sequences takes long to read
+        return {}
     sequences, lengths = _emoji()
     found: dict[int, int] = {}
     resume = 0

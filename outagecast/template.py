@@ -1,0 +1,175 @@
+"""The templates of one language: Jinja in a sandbox, strict about names, with paragraphs that close up over gaps."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+import jinja2
+import jinja2.ext
+from jinja2.bccache import Bucket
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+import outagecast.templates
+from outagecast import __version__, facts, registry, wording
+from outagecast.errors import Problem, TemplateError
+
+_BREAK = "\x1e"  # between paragraphs while a text is being rendered; no fact can hold it
+_AUTHORS_MISTAKES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_SHIPPED = Path(next(iter(outagecast.templates.__path__)))
+
+
+@dataclass(frozen=True)
+class Book:
+    """The templates of one language: the user's own folder first, then the shipped ones."""
+
+    language: str
+    own: Path | None
+
+    @cached_property
+    def _environment(self) -> jinja2.Environment:
+        languages = dict.fromkeys((self.language, self.language.partition("-")[0]))  # en-GB, then en
+        folders = [folder / language for language in languages for folder in (self.own, _SHIPPED) if folder]
+        environment = ImmutableSandboxedEnvironment(
+            loader=jinja2.FileSystemLoader(folders),
+            undefined=jinja2.StrictUndefined,
+            autoescape=_is_markup,
+            extensions=[_Paragraphs],
+            bytecode_cache=_compiled(),
+        )
+        environment.filters.update(
+            sentence=_said(wording.sentence),
+            bare=_said(wording.bare),
+            opening=_said(wording.opening),
+            quoted=_said(wording.quoted),
+            plain=facts.plain,
+            blocks=_blocks,
+        )
+        return environment
+
+    def block(self, name: str, block: str, given: Mapping[str, Any]) -> str:
+        """The text of one block of one template. Raises TemplateError saying which and where."""
+        with self._blamed(name):
+            template = self._environment.get_template(name)
+            if block not in template.blocks:
+                raise TemplateError(Problem(f"has no block for {block}", "", f"{self.language}/{name}"))
+            context = template.new_context({**given, "say": self.phrases})
+            text = "".join(template.blocks[block](context))
+        return re.sub(r"\n\s*\n", "\n", text.strip()) if _is_markup(name) else _flow(text)
+
+    @cached_property
+    def phrases(self) -> Mapping[str, Any]:
+        """The language's shared phrases: what ``phrases.j2`` sets; none where there is no such file."""
+        name = "phrases.j2"
+        with self._blamed(name):
+            if name not in self._environment.list_templates():
+                return {}
+            module = self._environment.get_template(name).module
+            return {key: value for key, value in vars(module).items() if not key.startswith("_")}
+
+    @contextmanager
+    def _blamed(self, name: str) -> Iterator[None]:
+        """What goes wrong in a template is said of the template, with the line."""
+        file = f"{self.language}/{name}"
+        try:
+            yield
+        except jinja2.TemplateNotFound as error:
+            hint = f"write it in your templates folder, or take {self.language} out of the languages"
+            file = f"{self.language}/{error.name}"
+            raise TemplateError(Problem("there is no such template", hint, file)) from None
+        except jinja2.TemplateSyntaxError as error:
+            file = f"{self.language}/{error.name or name}"
+            raise TemplateError(Problem(error.message or "is not a template", "", file, error.lineno)) from None
+        except UnicodeDecodeError:
+            raise TemplateError(Problem("is not UTF-8", "save it as UTF-8", file)) from None
+        except (jinja2.TemplateError, *_AUTHORS_MISTAKES) as error:
+            raise TemplateError(Problem(f"{error}", "", file, self._line(name, error))) from None
+
+    def _line(self, name: str, error: Exception) -> int | None:
+        """The template's line that an error came from."""
+        template = self._environment.get_template(name)
+        lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == template.filename]
+        return template.get_corresponding_lineno(lines[-1]) if lines else None
+
+
+class _Compiled(jinja2.FileSystemBytecodeCache):
+    """Compiled templates on disk: compiling takes longer than all else a preview does."""
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):  # a full disk costs the next run time, and this one nothing
+            super().dump_bytecode(bucket)
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):
+            super().load_bytecode(bucket)
+
+
+def _compiled() -> jinja2.BytecodeCache | None:
+    """Where this version keeps them; None where the user has no folder for it that is theirs alone."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 - fails on no home
+    folder = home / "outagecast" / f"templates-{__version__}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        about = folder.stat()
+    except OSError:
+        return None
+    # What lies in it is run: it must be nobody else's to write.
+    private = about.st_uid == os.getuid() and not about.st_mode & 0o022
+    return _Compiled(str(folder)) if private else None
+
+
+def _is_markup(name: str | None) -> bool:
+    """Whether a template writes markup, where facts are escaped: by its name, or because its kind says so."""
+    kind, _, part = (name or "").removesuffix(".j2").rpartition(".")
+    return part in {"html", "xml"} or (
+        kind != "" and registry.is_known(kind) and part in registry.channel_class(kind).escapes
+    )
+
+
+def _said(filter_: Callable[[str], str]) -> Callable[[str], str]:
+    """A filter that leaves escaped text escaped."""
+    return lambda text: text.__class__(filter_(text))
+
+
+class _Paragraphs(jinja2.ext.Extension):
+    """Marks the blank lines of a text template before its tags leave others behind."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002 - jinja2's
+        return source if _is_markup(name) else re.sub(r"\n[ \t]*\n", f"\n{_BREAK}\n", source)
+
+
+def _flow(text: str) -> str:
+    """Paragraphs each on one line, list items on lines of their own; a line break alone says nothing."""
+    paragraphs = (_lines(paragraph) for paragraph in text.split(_BREAK))
+    return "\n\n".join("\n".join(lines) for lines in paragraphs if lines)
+
+
+def _lines(paragraph: str) -> list[str]:
+    lines: list[str] = []
+    for line in (" ".join(line.split()) for line in paragraph.splitlines()):
+        if line.startswith("- ") or not lines:
+            lines += [line] if line else []
+        elif line:
+            lines[-1] = f"{lines[-1]} {line}"
+    return lines
+
+
+def _blocks(text: str) -> list[dict[str, object]]:
+    """The paragraphs of a text part as headings (ending in a colon), lists and plain paragraphs."""
+    blocks: list[dict[str, object]] = []
+    for paragraph in text.split("\n\n"):
+        lines = paragraph.splitlines()
+        if all(line.startswith("- ") for line in lines):
+            blocks.append({"kind": "list", "entries": [line[2:] for line in lines]})
+        elif len(lines) == 1 and lines[0].endswith(":"):
+            blocks.append({"kind": "heading", "text": lines[0][:-1]})
+        else:
+            blocks.append({"kind": "paragraph", "text": "\n".join(lines)})
+    return blocks
