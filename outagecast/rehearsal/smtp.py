@@ -62,6 +62,7 @@ class SmtpStandIn:
     ``550 5.1.1 No such user``. With ``tls`` it offers STARTTLS, or with ``implicit`` speaks TLS from the first byte.
     """
 
+    delay = 0.0  # seconds before it takes a mail
     hang_seconds = 60.0  # for which a hanging answer keeps its connection
 
     def __init__(
@@ -133,7 +134,7 @@ def _controller(stand_in: SmtpStandIn, tls: ssl.SSLContext | None, implicit: boo
         from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
     except ImportError:
         raise ConfigError(
-            Problem("rehearsing e-mail needs the aiosmtpd package", "pip install 'outagecast[rehearsal]'")
+            Problem("rehearsing e-mail needs the aiosmtpd package", "pip install 'outagecast[demo]'")
         ) from None
     logging.getLogger("mail.log").setLevel(logging.ERROR)  # at INFO it logs each line, addresses and all
 
@@ -188,6 +189,7 @@ class _Handler:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        await asyncio.sleep(self.stand_in.delay)
         fault = self.stand_in.meets("ok", "drop_after_dot", "drop_after_dot_applied", "hang_after_dot", "throttled")
         if fault == "throttled":  # as Amazon SES words it
             return "454 4.7.0 Throttling failure: Maximum sending rate exceeded"

@@ -140,4 +140,4 @@ def test_without_aiosmtpd_it_says_what_to_install() -> None:
 
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
-    assert shown == "ConfigError rehearsing e-mail needs the aiosmtpd package (pip install 'outagecast[rehearsal]')\n"
+    assert shown == "ConfigError rehearsing e-mail needs the aiosmtpd package (pip install 'outagecast[demo]')\n"
