@@ -1,32 +1,53 @@
-"""The command line: global options, commands imported on use, errors to exit codes."""
+"""The command line: global options, commands imported on use, every way to end as an exit code."""
 
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
 from outagecast import __version__
+from outagecast.cli.signals import Interrupted, Signals
 from outagecast.errors import ExitCode, OutagecastError, Problem
 
-COMMANDS = {
-    "announce": "outagecast.cli.announce:announce",
-    "preview": "outagecast.cli.announce:preview",
-    "status": "outagecast.cli.incident:status",
-    "resume": "outagecast.cli.incident:resume",
-    "settle": "outagecast.cli.incident:settle",
+# What a command does is written here too, so that --help imports none of them.
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Announce": {
+        "preview": ("outagecast.cli.announce:preview", "Show what every channel would say; send nothing."),
+        "announce": ("outagecast.cli.announce:announce", "Announce an incident on every channel."),
+        "resume": ("outagecast.cli.incident:resume", "Finish what was begun."),
+        "settle": ("outagecast.cli.incident:settle", "Say what became of a delivery in doubt."),
+    },
+    "Look": {
+        "status": ("outagecast.cli.incident:status", "Show what each channel carries."),
+        "explain": ("outagecast.cli.setup:explain", "Say what an exit code means, and what to do."),
+    },
+    "Set up": {
+        "demo": (
+            "outagecast.cli.demo:demo",
+            "Tell a made-up outage from first word to last, on all channels, to nobody.",
+        ),
+        "init": ("outagecast.cli.setup:init", "Write a first configuration, message and audience."),
+        "check": ("outagecast.cli.setup:check", "Prove that everything is ready; publish nothing."),
+        "channels": ("outagecast.cli.setup:channels", "Show what each kind of channel can do and promises."),
+        "completion": ("outagecast.cli.setup:completion", "Print what makes a shell complete commands."),
+    },
 }
+COMMANDS = {name: place for group in GROUPS.values() for name, (place, _) in group.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the global options said."""
+    """What the global options said, and the signals that may end it."""
 
-    config: str | None
-    verbose: bool
+    config: str | None = None
+    verbose: bool = False
+    signals: Signals = field(default_factory=Signals)
 
 
 class _Commands(click.Group):
@@ -42,12 +63,23 @@ class _Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<10}", words) for name, (_, words) in group.items()])
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
     "--config", metavar="FILE", envvar="OUTAGECAST_CONFIG", help="The configuration [default: ./outagecast.yaml]."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    envvar="OUTAGECAST_VERBOSE",
+    help="Say more: every warning, the audience, the ledger, where words come from.",
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, config: str | None, verbose: bool) -> None:
@@ -61,42 +93,79 @@ def cli(ctx: click.Context, config: str | None, verbose: bool) -> None:
     See what is out:         outagecast status
     Finish what was begun:   outagecast resume
     """
-    ctx.obj = Invocation(config, verbose)
+    ctx.obj = Invocation(config, verbose, ctx.obj or Signals())
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    sys.exit(int(run(sys.argv[1:] if arguments is None else arguments)))
+    from outagecast.cli import screen
+
+    screen.guard()
+    threading.excepthook = _report_thread
+    with Signals() as signals:
+        code = run(sys.argv[1:] if arguments is None else arguments, signals)
+    sys.exit(code)
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], signals: Signals | None = None) -> int:
     """Run one command; every way it can end is an exit code."""
-    wants_json = "--json" in arguments
     try:
-        return int(cli.main(arguments, prog_name="outagecast", standalone_mode=False) or 0)
+        return int(
+            cli.main(arguments, prog_name="outagecast", standalone_mode=False, obj=signals, terminal_width=_columns())
+            or 0
+        )
     except click.exceptions.NoArgsIsHelpError as error:
+        if "--json" in arguments:
+            return _fail(arguments, (Problem("no command was given", "see outagecast --help"),), ExitCode.USAGE)
         click.echo(error.format_message(), err=True)
         return ExitCode.USAGE
     except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "outagecast"
-        hint = f"see {command} --help"
-        return _fail((Problem(error.format_message(), hint),), ExitCode.USAGE, wants_json)
+        return _fail(arguments, (_misused(error),), ExitCode.USAGE)
+    except click.ClickException as error:
+        return _fail(arguments, (Problem(error.format_message()),), ExitCode.USAGE)
     except click.Abort:
-        return _fail((Problem("stopped before anything was sent"),), ExitCode.INTERRUPTED, wants_json)
+        return _fail(arguments, (Problem("stopped; nothing was sent"),), ExitCode.INTERRUPTED)
+    except Interrupted as error:
+        return _fail(arguments, (Problem("stopped before it began"),), error.code)
     except OutagecastError as error:
-        return _fail(error.problems, error.exit_code, wants_json)
+        return _fail(arguments, error.problems, error.exit_code)
+    except OSError as error:
+        if {"-h", "--help", "--version"} & set(arguments):  # nobody could read it, and nothing else was asked
+            return ExitCode.DONE
+        return _fail(arguments, (_bug(error),), ExitCode.BUG)
     except Exception as error:  # noqa: BLE001 - a bug must end in a sentence and a code, never in a screen of secrets
-        return _fail((_bug(error),), ExitCode.BUG, wants_json)
+        code = _fail(arguments, (_bug(error),), ExitCode.BUG)
+        if {"-v", "--verbose"} & set(arguments):
+            _tell_way(error)
+        return code
 
 
-def _fail(problems: tuple[Problem, ...], code: ExitCode, wants_json: bool) -> int:
+def _columns() -> int:
+    """Of a help's lines; click itself makes none shorter than 50."""
+    return max(min(shutil.get_terminal_size().columns, 110) - 2, 20)
+
+
+def _fail(arguments: list[str], problems: tuple[Problem, ...], code: ExitCode) -> int:
     from outagecast.cli import output
 
-    output.failure(problems, code, wants_json=wants_json)
+    is_live = "announce" in arguments and "--dry-run" not in arguments
+    is_dry = "preview" in arguments or "--dry-run" in arguments
+    output.failure(
+        problems, code, mode="dry_run" if is_dry else "live", wants_json="--json" in arguments, was_to_send=is_live
+    )
     return code
 
 
-def _bug(error: Exception) -> Problem:
+def _misused(error: click.UsageError) -> Problem:
+    command = error.ctx.command_path if error.ctx else "outagecast"
+    hint = f"see {command} --help"
+    option = error.option_name if isinstance(error, click.NoSuchOption) else ""
+    if option in {"-v", "--verbose", "--config"} and error.ctx and error.ctx.parent:
+        hint = f"it stands before the command: outagecast {option} {error.ctx.info_name}"
+    return Problem(error.format_message(), hint)
+
+
+def _bug(error: BaseException) -> Problem:
     from outagecast.text import clean
 
     trace: Any = error.__traceback__
@@ -107,3 +176,21 @@ def _bug(error: Exception) -> Problem:
         f"a bug in outagecast: {type(error).__name__} in {where}: {clean(error)}",
         "see what is out before anything else: outagecast status",
     )
+
+
+def _tell_way(error: BaseException) -> None:
+    """The way to a bug, without the values on it."""
+    import traceback
+
+    from outagecast.cli import screen
+
+    for frame in traceback.extract_tb(error.__traceback__):
+        screen.note(f"  {frame.filename}:{frame.lineno} {frame.name}")
+
+
+def _report_thread(given: threading.ExceptHookArgs) -> None:
+    """A bug in a channel's thread: in a sentence too, since a traceback may hold secrets."""
+    from outagecast.cli import output
+
+    if given.exc_value is not None:
+        output.explain((_bug(given.exc_value),))

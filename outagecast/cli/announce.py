@@ -6,12 +6,16 @@ import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from outagecast.cli import Invocation, output
-from outagecast.errors import ExitCode, Problem, UsageError
+from outagecast.cli import Invocation, complete, output, screen
+from outagecast.errors import ExitCode, OutagecastError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from outagecast.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,29 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
 
     options: tuple[Callable[[Any], Any], ...] = (
         click.argument("message", metavar="MESSAGE"),
-        click.option("--status", metavar="STATUS", help="Say this status instead of the file's."),
+        click.option(
+            "--status",
+            metavar="STATUS",
+            shell_complete=complete.statuses,
+            help="Say this status instead of the file's.",
+        ),
         click.option(
             "--set", "facts", metavar="FACT=VALUE", multiple=True, help="Say this fact instead of the file's."
         ),
-        click.option("--channel", "only", metavar="NAME", multiple=True, help="Only this channel; repeatable."),
-        click.option("--except", "without", metavar="NAME", multiple=True, help="Not this channel; repeatable."),
+        click.option(
+            *("--channel", "only"),
+            metavar="NAME",
+            multiple=True,
+            shell_complete=complete.channels,
+            help="Only this channel; repeatable.",
+        ),
+        click.option(
+            *("--except", "without"),
+            metavar="NAME",
+            multiple=True,
+            shell_complete=complete.channels,
+            help="Not this channel; repeatable.",
+        ),
         click.option("--accept-bad-rows", is_flag=True, help="Leave out audience rows that cannot be used."),
         click.option("--json", "wants_json", is_flag=True, help="One JSON object on standard output."),
     )
@@ -61,22 +82,46 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-@click.command()
+@click.command(short_help="Show what every channel would say; send nothing.")
 @_takes_message
-def preview(request: Request, *, wants_json: bool) -> int:
-    """Show exactly what every channel would say; send nothing.
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write a page that shows what the public would see.",
+)
+@click.option(
+    "--send-to",
+    "address",
+    metavar="ADDRESS|+NUMBER",
+    help="Send it to yourself alone, marked TEST, outside the incident.",
+)
+@click.option("--yes", is_flag=True, help="Send the test without asking; needed where there is no terminal.")
+def preview(request: Request, *, wants_json: bool, page: Path | None, address: str | None, yes: bool) -> int:
+    """Show exactly what every channel would say; send nothing, or a test to yourself.
 
     MESSAGE is a file, or - for standard input.
 
     \b
-    Example:
+    Examples:
       outagecast preview incident.yaml --channel x --channel sms
+      outagecast preview incident.yaml --html wall.html
+      outagecast preview incident.yaml --send-to ana@example.com
     """
-    output.preview(_Session(request).prepared, wants_json=wants_json)
-    return ExitCode.DONE
+    if address is not None:
+        from outagecast.cli import trial
+
+        return trial.send_to(request, address, yes=yes, wants_json=wants_json)
+    session = _Session(request)
+    if page is not None:
+        from outagecast.cli import wall
+
+        wall.hang(session.app, session.prepared, page)
+    return session.preview(wants_json=wants_json)
 
 
-@click.command()
+@click.command(short_help="Announce an incident on every channel.")
 @_takes_message
 @click.option("--dry-run", is_flag=True, help="Stop before sending, as preview does.")
 @click.option("--yes", is_flag=True, help="Send without asking; needed where there is no terminal.")
@@ -88,7 +133,7 @@ def preview(request: Request, *, wants_json: bool) -> int:
     help="Start nothing after this time; what is left can be resumed.",
 )
 def announce(request: Request, *, wants_json: bool, dry_run: bool, yes: bool, max_time: float | None) -> int:
-    """Announce one incident on every channel.
+    """Announce an incident on every channel.
 
     MESSAGE is a file, or - for standard input. In a terminal you see all of it and are asked once. The same message
     again finishes what is unfinished; a changed one is the next update.
@@ -99,19 +144,38 @@ def announce(request: Request, *, wants_json: bool, dry_run: bool, yes: bool, ma
       outagecast announce incident.yaml --status resolved --set ended_at=2026-11-22T20:50+11:00
       outagecast announce incident.yaml --yes --json        in a runbook
     """
-    session = _Session(request)
+    from outagecast.cli import progress
+
+    verbose = request.invocation.verbose
     if dry_run:
-        output.preview(session.prepared, wants_json=wants_json)
-        return ExitCode.DONE
-    if not yes:
+        return _Session(request).preview(wants_json=wants_json)
+    if not yes and (request.source == "-" or not screen.can_ask()):
+        raise UsageError(
+            Problem("there is no terminal to ask on; nothing was sent", "add --yes to send without asking")
+        )
+    session = _Session(request)
+    if yes:
+        output.advice(session.prepared.report.warnings, verbose=verbose)
+    elif any(output.is_due(channel) for channel in session.prepared.report.channels):
         _ask(session)
-    if session.app.has_ledger:
-        output.note(f"ledger: {session.app.config.ledger}", only_if=request.invocation.verbose)
-    else:
-        output.note(f"starting a new ledger: {session.app.config.ledger}")
-    with output.Watch(session.prepared.report.channels) as watch:
-        report = session.app.announce(session.prepared, session.said, watch.control(max_time))
-    output.outcome(report, session.app.config.organisation.timezone, wants_json=wants_json)
+    app = session.app
+    screen.note(f"{'ledger' if app.has_ledger else 'starting a new ledger'}: {app.config.ledger}")
+
+    def tell(report: Report) -> None:
+        if not wants_json and screen.is_terminal(sys.stderr):
+            screen.note("")
+        output.outcome(report, app.config.organisation.timezone, wants_json=wants_json, verbose=verbose)
+
+    report = progress.walk(
+        lambda control: app.announce(session.prepared, session.said, control),
+        look=lambda: app.status(session.said.incident),
+        channels=session.prepared.report.channels,
+        bulk=(),
+        signals=request.invocation.signals,
+        max_time=max_time,
+        tell=tell,
+    )
+    tell(report)
     return report.exit_code
 
 
@@ -132,7 +196,7 @@ class _Session:
             request.invocation.config,
             request.source,
             by=operator(),
-            stdin=sys.stdin.buffer if request.source == "-" else None,
+            stdin=sys.stdin.buffer if request.source == "-" and sys.stdin else None,
             status=request.status,
             facts=request.facts,
         )
@@ -140,20 +204,41 @@ class _Session:
             self.said, only=request.only, without=request.without, accept_bad_rows=request.accept_bad_rows
         )
 
+    def preview(self, *, wants_json: bool) -> int:
+        """Stop here: the dry run."""
+        verbose = self.request.invocation.verbose
+        if verbose:
+            screen.note(f"config: {self.app.config.path}")
+            screen.note(f"ledger: {self.app.config.ledger}{'' if self.app.has_ledger else ' (not there yet)'}")
+        output.preview(self.prepared, wants_json=wants_json, verbose=verbose)
+        return ExitCode.DONE
+
 
 def _ask(session: _Session) -> None:
-    """Show everything, then ask once. Raises UsageError where nobody can answer."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()) or session.request.source == "-":
-        raise UsageError(
-            Problem("there is no terminal to ask on; nothing was sent", "add --yes to send without asking")
-        )
+    """Show everything, then ask once; after an edit, again. Raises Abort where the answer is no."""
     while True:
-        output.preview(session.prepared, wants_json=False, for_people=True)
+        output.preview(session.prepared, wants_json=False, verbose=session.request.invocation.verbose, for_people=True)
         answer = output.question(session.prepared)
-        if answer == "edit":
-            click.edit(filename=session.request.source)
-            session.prepare()
-        elif answer == "send":
+        if answer == "send":
             return
-        else:
+        if answer != "edit":
             raise click.Abort
+        _edit(session)
+
+
+def _edit(session: _Session) -> None:
+    """Have the officer edit the file until it can be announced. Raises what is wrong with it where they give up."""
+    while True:
+        try:
+            click.edit(filename=session.request.source)
+        except click.ClickException as error:  # there is no editor: the message they looked at is still good
+            screen.note(f"{error.format_message()} (set EDITOR, or edit {session.request.source} elsewhere)")
+            return
+        try:
+            session.prepare()
+        except OutagecastError as error:
+            output.explain(error.problems)
+            if not output.ask_to_edit():
+                raise
+        else:
+            return

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from outagecast.cli import Invocation, output
+from outagecast.cli import Invocation, complete, output, screen
 from outagecast.errors import ExitCode, Problem, UsageError
 from outagecast.ledger import Event
 
 if TYPE_CHECKING:
     from outagecast.app import App
+    from outagecast.report import Report
 
 _json = click.option("--json", "wants_json", is_flag=True, help="One JSON object on standard output.")
 
 
-@click.command()
-@click.argument("incident", required=False)
+@click.command(short_help="Show what each channel carries.")
+@click.argument("incident", required=False, shell_complete=complete.incidents)
 @_json
 @click.pass_obj
 def status(invocation: Invocation, incident: str | None, wants_json: bool) -> int:
@@ -29,15 +30,16 @@ def status(invocation: Invocation, incident: str | None, wants_json: bool) -> in
     """
     app = _app(invocation)
     report = app.status(incident)
-    output.outcome(report, app.config.organisation.timezone, wants_json=wants_json)
     others = [slug for slug in app.incidents() if slug != report.incident]
+    _tell(app, report, invocation, wants_json=wants_json)
     if others and not incident:
-        output.note(f"also in this ledger: {', '.join(others[:10])}")
+        more = f", and {len(others) - 10} more" if len(others) > 10 else ""
+        screen.note(f"also in this ledger: {', '.join(others[:10])}{more}")
     return report.exit_code
 
 
-@click.command()
-@click.argument("incident", required=False)
+@click.command(short_help="Finish what was begun.")
+@click.argument("incident", required=False, shell_complete=complete.incidents)
 @click.option("--yes", is_flag=True, expose_value=False, help="Accepted for runbooks; resuming never asks.")
 @click.option(
     "--max-time",
@@ -57,18 +59,29 @@ def resume(invocation: Invocation, incident: str | None, max_time: float | None,
     Example:
       outagecast resume card-payments-2026-11-22
     """
+    from outagecast.cli import progress
+
     app = _app(invocation)
-    with output.Watch(()) as watch:
-        report = app.resume(incident, watch.control(max_time))
-    output.outcome(report, app.config.organisation.timezone, wants_json=wants_json)
+    slugs = app.incidents()
+    known = incident or (slugs[0] if len(slugs) == 1 else None)
+    report = progress.walk(
+        lambda control: app.resume(incident, control),
+        look=lambda: app.status(known),
+        channels=app.status(known).channels if known else (),
+        bulk={name for name, channel in app.config.channels.items() if channel.is_bulk},
+        signals=invocation.signals,
+        max_time=max_time,
+        tell=lambda report: _tell(app, report, invocation, wants_json=wants_json),
+    )
+    _tell(app, report, invocation, wants_json=wants_json)
     return report.exit_code
 
 
-@click.command()
-@click.argument("incident")
-@click.argument("channel")
+@click.command(short_help="Say what became of a delivery in doubt.")
+@click.argument("incident", shell_complete=complete.incidents)
+@click.argument("channel", shell_complete=complete.channels)
 @click.option("--published", "url", metavar="URL", help="It is out, and here it can be seen.")
-@click.option("--not-published", is_flag=True, help="It is not out, and shall not be sent.")
+@click.option("--not-published", is_flag=True, help="It is not out; a later resume may try again.")
 @click.option("--resend", is_flag=True, help="It is not out: send it at the next resume.")
 @click.option("--recipient", metavar="ADDRESS", help="Only this recipient's [default: all that are in doubt].")
 @_json
@@ -101,12 +114,29 @@ def settle(
     ]
     if len(chosen) != 1:
         raise UsageError(Problem("say one of --published URL, --not-published, --resend", "look at the channel first"))
+    if url is not None:
+        _check(url)
     app = _app(invocation)
     report = app.settle(incident, channel, chosen[0], url=url, target=recipient)
-    output.outcome(report, app.config.organisation.timezone, wants_json=wants_json)
-    if chosen[0] is Event.SETTLED_RESEND:
-        output.note(f"now send it: outagecast resume {incident}")
+    _tell(app, report, invocation, wants_json=wants_json)
     return ExitCode(report.exit_code)
+
+
+def _check(url: str) -> None:
+    """A word taken for an address would settle a doubt by mistake. Raises UsageError."""
+    from outagecast.message import web_address
+
+    try:
+        web_address(url)
+    except ValueError as error:
+        raise UsageError(Problem(f"--published: {error}", "the address where it can be seen")) from None
+
+
+def _tell(app: App, report: Report, invocation: Invocation, *, wants_json: bool) -> None:
+    if invocation.verbose:
+        screen.note(f"config: {app.config.path}")
+        screen.note(f"ledger: {app.config.ledger}{'' if app.has_ledger else ' (not there yet)'}")
+    output.outcome(report, app.config.organisation.timezone, wants_json=wants_json, verbose=invocation.verbose)
 
 
 def _app(invocation: Invocation) -> App:

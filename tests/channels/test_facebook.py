@@ -25,8 +25,8 @@ import pytest
 import responses
 from responses import matchers
 
-from outagecast.channel import Finds, ReadsBack, Withdraws
-from outagecast.channels.facebook import Facebook, Settings
+from outagecast.channel import Finds, Grant, ReadsBack, Withdraws
+from outagecast.channels.facebook import RIGHTS, Facebook, Settings
 from outagecast.errors import ConfigError, Rejected, Unavailable, Uncertain
 from outagecast.model import Delivery, Published, Receipt, Status
 from outagecast.secret import Secret
@@ -464,6 +464,58 @@ def test_check_notices_the_token_of_a_person(web: responses.RequestsMock) -> Non
         channel().check()
 
     assert caught.value.account
+
+
+def test_the_app_itself_asks_what_the_token_is_good_for(web: responses.RequestsMock, canaries: dict[str, str]) -> None:
+    token, secret = canaries["FACEBOOK_PAGE_TOKEN"], canaries["FACEBOOK_APP_SECRET"]
+    told = {"type": "PAGE", "expires_at": 0, "data_access_expires_at": 1_800_000_000, "scopes": ["pages_manage_posts"]}
+    web.get(f"{API}/app", json={"id": "200"}, match=[matchers.header_matcher({"Authorization": f"Bearer {token}"})])
+    web.get(
+        f"{API}/debug_token",
+        json={"data": told},
+        match=[
+            matchers.query_param_matcher({"input_token": token}),
+            matchers.header_matcher({"Authorization": f"Bearer 200|{secret}"}),
+        ],
+    )
+
+    assert channel(app_secret=Secret("env:FACEBOOK_APP_SECRET")).inspect() == Grant(
+        datetime.fromtimestamp(1_800_000_000, UTC), ("pages_read_engagement",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "grant"),
+    [
+        ({"expires_at": 0, "scopes": [*RIGHTS]}, Grant(None, ())),
+        ({"expires_at": 0}, Grant(None, ())),
+        ({"expires_at": "soon", "scopes": 7}, Grant(None, ())),
+        ({"expires_at": 10**30, "scopes": []}, Grant(None, RIGHTS)),
+        ({}, None),
+        ([], None),
+    ],
+)
+def test_what_facebook_does_not_say_of_a_token_is_not_made_up(
+    web: responses.RequestsMock, told: object, grant: Grant | None
+) -> None:
+    web.get(f"{API}/app", json={"id": "200"})
+    web.get(f"{API}/debug_token", json={"data": told})
+
+    assert channel(app_secret=Secret("env:FACEBOOK_APP_SECRET")).inspect() == grant
+
+
+def test_without_the_apps_secret_nobody_may_ask() -> None:
+    assert channel().inspect() is None
+
+
+def test_a_refusal_to_tell_quotes_no_secret(web: responses.RequestsMock, canaries: dict[str, str]) -> None:
+    web.get(f"{API}/app", json={"id": "200"})
+    web.get(f"{API}/debug_token", status=400, json=error(190, message=f"bad {canaries['FACEBOOK_PAGE_TOKEN']}"))
+
+    with pytest.raises(Rejected) as refusal:
+        channel(app_secret=Secret("env:FACEBOOK_APP_SECRET")).inspect()
+
+    assert "canary" not in str(refusal.value)
 
 
 # --- settings ------------------------------------------------------------------

@@ -497,6 +497,19 @@ def test_check_notices_the_tokens_of_another_account(web: responses.RequestsMock
     assert caught.value.account
 
 
+@pytest.mark.parametrize(("level", "may"), [("read", False), ("read-write", True), ("", True)])
+def test_check_notices_tokens_that_may_only_read(web: responses.RequestsMock, level: str, may: bool) -> None:
+    answer = {"data": {"id": "4711", "username": "ExampleBank"}}
+    web.get(f"{API}/2/users/me", json=answer, headers={"x-access-level": level} if level else {})
+
+    if may:
+        channel().check()
+    else:
+        with pytest.raises(Rejected, match="may read, and not post") as caught:
+            channel().check()
+        assert caught.value.account
+
+
 @pytest.mark.parametrize(("status", "expected"), [(401, Rejected), (200, Unavailable), (503, Unavailable)])
 def test_check_fails_where_x_does_not_know_us(
     web: responses.RequestsMock, status: int, expected: type[Exception]
