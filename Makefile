@@ -12,11 +12,14 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help test lint types package format lock clean
+.PHONY: help demo test lint types docs package format lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/installed ## Set everything up and tell a whole outage to rehearsal stand-ins; make demo ARGS=--yes does not ask
+	@$(BIN)/outagecast demo $(ARGS)
 
 test: $(VENV)/installed ## Set everything up and run the suite; make test ARGS="-k banner" passes arguments to pytest
 	$(BIN)/pytest $(ARGS)
@@ -32,6 +35,9 @@ types: $(VENV)/installed ## Check types
 format: $(VENV)/installed ## Put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/installed ## Write what the code knows into the docs: commands, channels
+	$(BIN)/python -m outagecast.cli.reference .
 
 # The unpacked sdist without the sources is the empty folder: nothing there can stand in for what the wheel lacks.
 package: $(VENV)/installed ## Build sdist and wheel, run the suite on the installed wheel in an empty folder
@@ -50,7 +56,7 @@ package: $(VENV)/installed ## Build sdist and wheel, run the suite on the instal
 	OUTAGECAST_SOURCES="$$sources" "$$away/venv/bin/pytest" $(ARGS)
 
 lock: .venvs/uv/bin/uv ## Lock the dependencies; make lock ARGS=--upgrade takes newer ones
-	.venvs/uv/bin/uv pip compile pyproject.toml --extra keyring --group dev --universal --generate-hashes \
+	.venvs/uv/bin/uv pip compile pyproject.toml --extra demo --extra keyring --group dev --universal --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  --quiet --output-file requirements.lock $(ARGS)
 
