@@ -252,7 +252,7 @@ def _channel(doc: Document, name: str, entry: object, base: Path) -> tuple[Chann
     kind = entry.get("kind")
     if kind is None:
         return None, [doc.problem(place, '"kind" is missing', f"one of {', '.join(registry.kinds())}")]
-    if not isinstance(kind, str) or kind not in registry.kinds():
+    if not isinstance(kind, str) or not registry.is_known(kind):
         hint = document.nearest(str(kind), list(registry.kinds()))
         return None, [doc.problem((*place, "kind"), f'there is no kind "{clean(kind, most=60)}"', hint)]
     common = {option.name for option in fields(Options)}

@@ -6,7 +6,6 @@ schema it is checked against. Aliases, tags and repeated keys are refused: each 
 
 from __future__ import annotations
 
-import difflib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -253,6 +252,8 @@ def _text(event: yaml.ScalarEvent) -> str:
 
 def nearest(word: str, known: list[str]) -> str:
     """A hint: the known word that ``word`` was probably meant to be, or all of them."""
+    import difflib
+
     folded = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(word[:100].casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
     close = close or difflib.get_close_matches(word[:100].casefold(), folded, n=1, cutoff=0.6)

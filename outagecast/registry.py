@@ -27,6 +27,11 @@ def kinds() -> tuple[str, ...]:
     return (*BUILTIN, *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in BUILTIN))
 
 
+def is_known(kind: str) -> bool:
+    """Whether somebody provides ``kind``; the installed packages are only asked about what is not shipped."""
+    return kind in BUILTIN or kind in kinds()
+
+
 @cache
 def channel_class(kind: str) -> type[Channel]:
     """The class that speaks to ``kind``. Raises KeyError for a kind that nobody provides."""

@@ -16,7 +16,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any, TypeVar
 
-from outagecast.document import Document, Node, Place, foremost, nearest
+from outagecast.document import MOST_PROBLEMS, Document, Node, Place, foremost, nearest
 from outagecast.errors import Problem
 from outagecast.text import clean
 
@@ -164,7 +164,9 @@ class _Reader:
                 known, kind = keys[name]
                 values[known.name] = self.value(kind, item, (*place, name))
             else:
-                self._note((*place, name), f'unknown key "{clean(name)}"', nearest(name, sorted(keys) + also), key=True)
+                # Of thousands of wrong keys nobody reads the last ones' hints, which take long to find.
+                hint = nearest(name, sorted(keys) + also) if len(self.problems) <= MOST_PROBLEMS else ""
+                self._note((*place, name), f'unknown key "{clean(name)}"', hint, key=True)
         for name, (known, _) in keys.items():
             if known.name not in values and known.default is MISSING and known.default_factory is MISSING:
                 values[known.name] = self._note((*place, name), f'"{name}" is missing', known.metadata.get("about", ""))
