@@ -12,11 +12,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint types docs package format lock clean
+.PHONY: help bench demo test lint types docs pictures package installs image format lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/installed ## Set everything up and tell a whole outage to rehearsal stand-ins; make demo ARGS=--yes does not ask
 	@$(BIN)/outagecast demo $(ARGS)
@@ -39,6 +39,9 @@ format: $(VENV)/installed ## Put the code in shape
 docs: $(VENV)/installed ## Write what the code knows into the docs: commands, channels
 	$(BIN)/python -m outagecast.cli.reference .
 
+pictures: $(VENV)/installed ## Make the pictures in docs/pictures anew; the wall's need Chromium
+	$(BIN)/python tests/pictures.py docs/pictures
+
 # The unpacked sdist without the sources is the empty folder: nothing there can stand in for what the wheel lacks.
 package: $(VENV)/installed ## Build sdist and wheel, run the suite on the installed wheel in an empty folder
 	rm -rf build dist *.egg-info
@@ -55,10 +58,41 @@ package: $(VENV)/installed ## Build sdist and wheel, run the suite on the instal
 	"$$away/venv/bin/outagecast" --version; \
 	OUTAGECAST_SOURCES="$$sources" "$$away/venv/bin/pytest" $(ARGS)
 
+# Both take the dependencies from PyPI, as a user's machine would.
+installs: $(VENV)/installed .venvs/uv/bin/uv .venvs/pipx/bin/pipx ## Install the wheel of make package with pipx and with uv, in a scratch folder
+	@set -e; away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
+	export PIPX_HOME="$$away/pipx" PIPX_BIN_DIR="$$away/pipx-bin" PIPX_MAN_DIR="$$away/pipx-man"; \
+	export UV_TOOL_DIR="$$away/uv" UV_TOOL_BIN_DIR="$$away/uv-bin" UV_PYTHON_DOWNLOADS=never; \
+	wheel=$$(ls dist/outagecast-*.whl) || { echo "There is no wheel: make package" >&2; exit 1; }; \
+	.venvs/pipx/bin/pipx install --quiet --python "$(abspath $(BIN))/python" "$$wheel" >/dev/null; \
+	.venvs/uv/bin/uv tool install --quiet --python "$(abspath $(BIN))/python" "$$wheel"; \
+	version=$$($(BIN)/python -c 'import outagecast; print(outagecast.__version__)'); \
+	for tool in pipx uv; do \
+	  printf '%s: ' "$$tool"; "$$away/$$tool-bin/outagecast" --version | grep -F "$$version"; \
+	done
+
+image: ## Build the container image outagecast, where there is docker or podman
+	@for builder in docker podman; do \
+	  if $$builder info >/dev/null 2>&1; then \
+	    $$builder build --tag outagecast . && exec $$builder run --rm outagecast --version; exit; \
+	  fi; \
+	done; echo "No image was built: neither docker nor podman answers on this machine." >&2; exit 1
+
+# The image gets no tools of ours: what it needs is locked apart, to the same versions; setuptools builds the wheel there.
+bench: $(VENV)/installed ## Measure start-up and fan-out side by side with apprise, for docs/performance.md
+	test -x .venvs/bench/bin/apprise || { $(BIN)/python -m venv .venvs/bench && \
+	  .venvs/bench/bin/python $(PIP_INSTALL) --require-hashes -r requirements.lock && \
+	  .venvs/bench/bin/python $(PIP_INSTALL) apprise==2.2.0; }
+	.venvs/bench/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --force-reinstall .
+	$(BIN)/python tests/bench/startup.py .venvs/bench/bin/outagecast .venvs/bench/bin/apprise
+
 lock: .venvs/uv/bin/uv ## Lock the dependencies; make lock ARGS=--upgrade takes newer ones
 	.venvs/uv/bin/uv pip compile pyproject.toml --extra demo --extra keyring --group dev --universal --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  --quiet --output-file requirements.lock $(ARGS)
+	echo setuptools | .venvs/uv/bin/uv pip compile pyproject.toml - --extra demo --constraint requirements.lock \
+	  --universal --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --quiet --output-file requirements-image.lock
 
 clean: ## Remove all that make has made
 	rm -rf .venv .venvs build dist *.egg-info .coverage* .hypothesis .import_linter_cache
@@ -69,6 +103,10 @@ clean: ## Remove all that make has made
 .venvs/uv/bin/uv:
 	$(PYTHON) -m venv .venvs/uv
 	.venvs/uv/bin/python $(PIP_INSTALL) uv
+
+.venvs/pipx/bin/pipx:
+	$(PYTHON) -m venv .venvs/pipx
+	.venvs/pipx/bin/python $(PIP_INSTALL) pipx
 
 $(VENV)/locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -76,6 +76,7 @@ class Banner:
         settle=timedelta(0),
         source="https://pubs.opengroup.org/onlinepubs/9799919799/functions/rename.html",
     )
+    imports: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.path

@@ -82,6 +82,7 @@ class Facebook:
         settle=timedelta(minutes=5),  # Meta says nothing about it: a careful guess
         source="https://developers.facebook.com/docs/graph-api/reference/page/feed",
     )
+    imports: ClassVar[tuple[str, ...]] = ("outagecast.transport",)
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

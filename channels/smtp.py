@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from smtplib import SMTP
     from ssl import SSLContext
 
-    from outagecast.transport import Call
+    from outagecast.call import Call
 
 # Exchange keeps 255, and "[EXTERNAL] Re:" and the like are put before it:
 # https://learn.microsoft.com/exchange/client-developer/web-service-reference/subject
@@ -104,6 +104,7 @@ class Smtp:
         settle=timedelta(0),  # nothing can be asked, so waiting would prove nothing
         source="https://www.rfc-editor.org/rfc/rfc1047 and https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.2.6",
     )
+    imports: ClassVar[tuple[str, ...]] = ("smtplib",)
 
     def __init__(self, settings: Settings, *, login: float = LOGIN, transaction: float = TRANSACTION) -> None:
         self._settings = settings
@@ -136,18 +137,18 @@ class Smtp:
             server.close()
 
     def _hand_over(self, server: SMTP, mail: Mail) -> Receipt:
-        from outagecast import transport
+        from outagecast.call import Call, DeadlineExceeded, Phase
 
-        call = transport.Call(self._transaction)
+        call = Call(self._transaction)
         host = self._settings.host
         try:
             stage, code, said = call.run(lambda: _converse(server, call, self._letterhead.address, mail))
-        except (OSError, transport.DeadlineExceeded) as error:
-            late = isinstance(error, transport.DeadlineExceeded)
+        except (OSError, DeadlineExceeded) as error:
+            late = isinstance(error, DeadlineExceeded)
             what = (
                 f"no answer from {host} within {call.seconds:g} seconds" if late else f"the connection to {host} broke"
             )
-            if call.phase is transport.Phase.SENDING:
+            if call.phase is Phase.SENDING:
                 raise Uncertain(f"{what} while it was taking the mail, so it may be out") from None
             lost = Unavailable if late else _Dropped
             raise lost(f"{what} before it was given the mail; nothing was sent") from None
@@ -170,12 +171,12 @@ class Smtp:
         """A connection, encrypted and logged in. Raises Rejected(account=True), Unavailable or ConfigError."""
         import ssl
 
-        from outagecast import transport
+        from outagecast.call import Call, DeadlineExceeded
 
         host = self._settings.host
         context = None if self._settings.tls == "none" else self._context
         password = self._settings.password.reveal() if self._settings.password else None
-        call = transport.Call(self._login)
+        call = Call(self._login)
         try:
             return call.run(lambda: self._connect(call, context, password))
         except ssl.SSLCertVerificationError as error:
@@ -184,7 +185,7 @@ class Smtp:
                 hint="is `host` the name in the certificate? a private authority goes into `ca_file`",
                 account=True,
             ) from None
-        except transport.DeadlineExceeded:
+        except DeadlineExceeded:
             reason = f"no session with {host} within {call.seconds:g} seconds"
         except (OSError, UnicodeError) as error:
             reason = f"no session with {host}: {clean(getattr(error, 'strerror', None) or error)}"
@@ -207,7 +208,7 @@ class Smtp:
         import smtplib
         import socket
 
-        from outagecast.transport import CONNECT
+        from outagecast.call import CONNECT
 
         settings = self._settings
         call.connecting()
@@ -242,9 +243,9 @@ class Smtp:
         return usable
 
     def _ask(self, server: SMTP, verb: str) -> int:
-        from outagecast import transport
+        from outagecast.call import Call, DeadlineExceeded
 
-        call = transport.Call(min(COURTESY, self._login))
+        call = Call(min(COURTESY, self._login))
 
         def work() -> int:
             _guard(call, server)
@@ -252,7 +253,7 @@ class Smtp:
 
         try:
             return call.run(work)
-        except (OSError, transport.DeadlineExceeded):
+        except (OSError, DeadlineExceeded):
             return 0
 
 

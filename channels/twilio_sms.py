@@ -108,6 +108,7 @@ class TwilioSms:
         settle=timedelta(minutes=1),
         source="https://www.twilio.com/docs/api/errors/20500",
     )
+    imports: ClassVar[tuple[str, ...]] = ("outagecast.transport", "twilio.rest")
 
     def __init__(self, settings: Settings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._settings = settings

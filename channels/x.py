@@ -71,6 +71,7 @@ class X:
         settle=timedelta(minutes=5),  # X says nothing about it: a careful guess
         source="https://docs.x.com/x-api/posts/create-post",
     )
+    imports: ClassVar[tuple[str, ...]] = ("outagecast.transport", "tweepy")
 
     def __init__(self, settings: Settings, *, now: Callable[[], float] = time.time) -> None:
         self._settings = settings
@@ -118,11 +119,12 @@ class X:
             "exclude": ["retweets"] if delivery.thread else ["retweets", "replies"],
             "tweet_fields": ["entities"],
         }
-        # X begins an access token with the account's number, as tweepy knows too; to ask for it would cost money.
-        user_id = self._client.access_token.partition("-")[0]
+        # X begins an access token with the account's number, as tweepy knows too; to ask for it costs money.
+        number, dash, _ = self._client.access_token.partition("-")
         wanted = delivery.parts["text"]
 
         def seek(client: Any) -> Receipt | None:
+            user_id = number if dash and number.isdecimal() else _data(client.get_me())["id"]
             posts = _data(client.get_users_tweets(user_id, user_auth=True, **options)) or []
             same = (post["id"] for post in posts if _as_published(post, wanted) == _fold(wanted))
             return next((self._receipt(post_id) for post_id in same), None)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
-from outagecast import audience, config, deliver, message, plan, registry, render, report
+from outagecast import audience, config, message, plan, registry, render, report
 from outagecast.audience import Audience
 from outagecast.channel import Channel
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig, Config
-from outagecast.deliver import Progress
 from outagecast.errors import ConfigError, ConflictError, ExitCode, PlanError, Problem, UsageError
 from outagecast.ledger import NOTHING_PAST, Entry, Event, Ledger, Move, Opening, Past, Update
 from outagecast.message import Message
@@ -23,11 +23,13 @@ from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Variant
 from outagecast.plan import Plan
 from outagecast.report import ChannelReport, Report
 
+if typing.TYPE_CHECKING:
+    from outagecast.deliver import Progress
+
 _UNFINISHED = DOUBTFUL | {State.READY, State.FAILED}
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """Everything that will go out, before any of it has."""
 
     plan: Plan
@@ -157,10 +159,12 @@ class App:
 
     def _decide(self, entry: Entry, decision: Event, url: str | None) -> None:
         """Walk one doubtful delivery to the decision, by the same table as everything else."""
+        from outagecast.deliver import TRANSITIONS
+
         steps = {State.ATTEMPTING: Event.LOST, State.IN_DOUBT: Event.EXHAUSTED, State.NEEDS_DECISION: decision}
         while event := steps.get(entry.state):
             receipt = Receipt(url or "settled by hand", url) if event is Event.SETTLED_PUBLISHED else None
-            to = deliver.TRANSITIONS[entry.state, event]
+            to = TRANSITIONS[entry.state, event]
             move = Move(event, to, entry.reason, receipt=receipt, forget_attempt=to is State.READY)
             self.ledger.move(entry, move, self.clock.now(), self.by)
             entry = replace(entry, state=to)
@@ -227,7 +231,9 @@ class App:
     def _run(
         self, slug: str, numbers: Mapping[str, int], channels: Mapping[str, ChannelConfig], control: Control
     ) -> None:
-        deliver.Run(
+        from outagecast.deliver import Run
+
+        Run(
             ledger=self.ledger,
             incident=slug,
             numbers=numbers,

@@ -6,9 +6,8 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal, NamedTuple, TextIO
 
 from outagecast.errors import AudienceError, Problem
 from outagecast.model import Recipient
@@ -28,8 +27,7 @@ _EMAIL = re.compile(  # RFC 5321's Mailbox without quoted local parts, which no 
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
+class Audience(NamedTuple):
     """Who will be told on one channel, each once, in the order of the file."""
 
     recipients: tuple[Recipient, ...]

@@ -8,10 +8,9 @@ in ``registry.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from outagecast.model import Delivery, Published, Receipt
 
@@ -24,8 +23,7 @@ class Carries(StrEnum):
     NOTHING = "nothing"  # a headline beside a part that carries them
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """How long one part may be, in the network's own unit, and which facts it must carry."""
 
     most: int
@@ -60,8 +58,7 @@ class OnDoubt(StrEnum):
     REPLAY = "replay"  # a repeat changes nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Semantics:
+class Semantics(NamedTuple):
     """What a provider does with repeats and questions, with its page. The promise in the docs is derived from this."""
 
     idempotency: Idempotency
@@ -93,6 +90,9 @@ class Channel(Protocol):
     addresses: ClassVar[Literal["phone", "email"] | None]  # the audience's column; None for a public channel
     escapes: ClassVar[frozenset[str]]  # the parts that are HTML, where facts are escaped
     semantics: ClassVar[Semantics]
+    imports: ClassVar[
+        tuple[str, ...]
+    ]  # what its first call imports, so that the channel with least to import starts first
 
     def check(self) -> None:
         """Prove credentials and reach; publish nothing. Raises ChannelError or ConfigError."""
@@ -132,8 +132,7 @@ class Withdraws(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What the provider says of our credentials: until when they are good, and what they do not allow."""
 
     expires_at: datetime | None = None  # None: not before somebody revokes them

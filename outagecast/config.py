@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from outagecast import document, registry, schema
@@ -36,6 +35,8 @@ def _zone(value: str, _: object) -> ZoneInfo:
     try:
         return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
+        import difflib
+
         close = difflib.get_close_matches(value[:100], available_timezones(), n=1)
         like = f'did you mean "{close[0]}"?' if close else "write it like Australia/Sydney"
         raise ValueError(f'"{clean(value, most=60)}" is not a time zone; {like}') from None
@@ -62,8 +63,7 @@ def _rate(value: str, _: object) -> float:
     return float(match[1]) / {"s": 1, "min": 60, "h": 3600}[match[2]]
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """What one billed unit costs: an SMS segment, a post, a mail."""
 
     amount: Decimal

@@ -7,11 +7,12 @@ repeat is harmless, or left to a person; it is never simply sent again.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import math
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -20,7 +21,7 @@ from outagecast.channel import Channel, Finds, Idempotency, LookUp, OnDoubt, Sem
 from outagecast.clock import Clock
 from outagecast.errors import ConfigError, ConflictError, LedgerError, OutagecastError, Problem, Rejected, Unavailable
 from outagecast.ledger import Entry, Event, Ledger, Move
-from outagecast.model import Receipt, State
+from outagecast.model import DOUBTFUL, Receipt, State
 from outagecast.text import clean
 
 if TYPE_CHECKING:
@@ -100,9 +101,13 @@ class Run:
         """
         self.timer = Timer(self.clock)
         self._failures: list[BaseException] = []
-        lanes = [_Lane(self, channel, self.numbers[name]) for name, channel in self.channels.items()]
-        ends = [self.begin(lane.run, f"channel {name}") for name, lane in zip(self.channels, lanes, strict=True)]
+        ends: list[threading.Event] = []
         try:
+            for channel in sorted(self.channels.values(), key=_start):
+                lane = _Lane(self, channel, self.numbers[channel.name])
+                if lane.has_work():
+                    _import(channel.adapter.imports)
+                    ends.append(self.begin(lane.run, f"channel {channel.name}"))
             for end in ends:
                 while not end.wait(0.2):  # in slices, so that a signal is handled while we wait
                     pass
@@ -220,6 +225,12 @@ class _Lane:
         self._turn = threading.Lock()
         self._dead: Exception | None = None  # the account's failure: every further call would fail too
         self._asked: set[int] = set()  # what this run has looked for in vain
+
+    def has_work(self) -> bool:
+        """Whether anything waits to be sent, or to be found out."""
+        if self._run.ledger.next_try(*self._where) is not None:
+            return True
+        return next(self._entries(*DOUBTFUL), None) is not None
 
     def run(self) -> None:
         """All that can be done on this channel now."""
@@ -376,6 +387,18 @@ class _Lane:
             if semantics.key_lifetime is None or age + semantics.settle >= semantics.key_lifetime:
                 return False  # the provider may have forgotten our key by the time it reads it
         return semantics.on_doubt is OnDoubt.REPLAY or (semantics.on_doubt is OnDoubt.RESEND_ONCE and not entry.replays)
+
+
+def _start(channel: ChannelConfig) -> tuple[bool, int]:
+    """Public channels first, and of those that with least to import: it is on the wire while the others load."""
+    return channel.is_bulk, len(channel.adapter.imports)
+
+
+def _import(modules: Iterable[str]) -> None:
+    """Import one after the other: side by side they would share one processor, and every first byte would wait."""
+    for module in modules:
+        with contextlib.suppress(ImportError):  # the adapter's own import says it better
+            importlib.import_module(module)
 
 
 def _outcome(call: Callable[[], T]) -> T | Exception:

@@ -20,6 +20,7 @@ from outagecast.text import clean, harmful_characters
 Node: TypeAlias = "dict[str, Node] | list[Node] | str"
 Place: TypeAlias = "tuple[str | int, ...]"  # the way from the root, such as ("channels", "x", "kind")
 
+_FAST = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 MOST_BYTES = 256 * 1024
 MOST_DEPTH = 20
 MOST_PROBLEMS = 50
@@ -117,9 +118,23 @@ def parse(name: str, text: str, error: type[OutagecastError]) -> Document:
         at = before[0].count("\n") + len(before[1]) + 1, len(before[2]) + 1
         hint = "save it as UTF-8 text" if found.group() == "\x00" else "retype this text by hand"
         raise error(Problem(f"a character that no text has, U+{ord(found.group()):04X}", hint, name, *at))
-    builder = _Builder(name, text)
+    builder = _Builder(name, text, _FAST)
     try:
         root = builder.root()
+    except (yaml.YAMLError, ValueError, OverflowError, _TooMuch):
+        builder, root = _explained(name, text, error)
+    if builder.problems:
+        raise error(*foremost(builder.problems))
+    if not isinstance(root, dict):
+        raise error(Problem("expected `key: value` lines", file=name, line=1, column=1))
+    return Document(name, root, builder.values, builder.keys)
+
+
+def _explained(name: str, text: str, error: type[OutagecastError]) -> tuple[_Builder, Node | None]:
+    """The same by PyYAML's own reader, which is slower and says better what it does not understand."""
+    builder = _Builder(name, text, yaml.SafeLoader)
+    try:
+        return builder, builder.root()
     except yaml.MarkedYAMLError as failure:
         mark = failure.problem_mark
         hint = next((advice for words, advice in _ADVICE.items() if words in str(failure.problem)), "")
@@ -130,11 +145,6 @@ def parse(name: str, text: str, error: type[OutagecastError]) -> Document:
         raise error(Problem("not valid YAML", "", name, *builder.here)) from None
     except _TooMuch as excess:
         raise error(Problem(str(excess), "", name, *builder.here)) from None
-    if builder.problems:
-        raise error(*foremost(builder.problems))
-    if not isinstance(root, dict):
-        raise error(Problem("expected `key: value` lines", file=name, line=1, column=1))
-    return Document(name, root, builder.values, builder.keys)
 
 
 def _place(mark: Any) -> tuple[int, int]:
@@ -155,13 +165,13 @@ class _TooMuch(Exception):
 class _Builder:
     """Builds the tree from YAML's events, where tags, anchors and repeated keys can still be seen."""
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, loader: type[Any]) -> None:
         self.name = name
         self.values: dict[Place, tuple[int, int]] = {}
         self.keys: dict[Place, tuple[int, int]] = {}
         self.problems: list[Problem] = []
         self.here = (1, 1)
-        self._loader = yaml.SafeLoader(text)
+        self._loader = loader(text)
         self._count = 0
 
     def root(self) -> Node | None:
@@ -206,7 +216,7 @@ class _Builder:
             # They hide or reorder text on a screen, so nobody can agree to what they see.
             self._report(f"an invisible character, {harmful[0][1]}", "retype this text by hand", event)
         # A key without a value is a key that was not given.
-        return None if event.style is None and text in {"", "~", "null", "Null", "NULL"} else text
+        return None if not event.style and text in {"", "~", "null", "Null", "NULL"} else text
 
     def _sequence(self, place: Place, depth: int) -> list[Node]:
         items: list[Node] = []

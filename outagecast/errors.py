@@ -17,8 +17,8 @@ OutagecastError                 carries its exit code; knows nothing of the comm
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -65,8 +65,7 @@ PRECEDENCE: tuple[ExitCode, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with what somebody wrote: where it is, what it is, and what to do about it."""
 
     message: str

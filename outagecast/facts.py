@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from outagecast.channel import Carries
 from outagecast.measure import sms
@@ -79,8 +79,7 @@ _WORD = re.compile(r"[^\W\d_]{4,}")
 _NUMBER = re.compile(r"\d+")
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """An earlier statement on the incident that this one outdates: its message as written, and since when it is out."""
 
     written: Mapping[str, Any]
@@ -94,8 +93,7 @@ class Said:
         return tuple(" ".join(unicodedata.normalize("NFC", text).split()) for text in texts)
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One stated fact: a text carries it when every one of ``needles`` stands in it, or any one if ``either``."""
 
     name: str

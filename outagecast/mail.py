@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 from urllib.parse import quote
 
 from outagecast.errors import Rejected
@@ -50,8 +50,7 @@ def parse_mailbox(text: str) -> tuple[str, str]:
     return (found["quoted"] or found["name"] or "").strip(), parse_address(found["inside"] or found["bare"])
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """One mail to one recipient. ``content`` has its dots stuffed and ends with the dot that ends it."""
 
     recipient: str
@@ -59,8 +58,7 @@ class Mail:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Letterhead:
+class Letterhead(NamedTuple):
     """What every mail of one sender carries."""
 
     from_: str

@@ -6,9 +6,9 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 from outagecast import measure_x
 
@@ -32,8 +32,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Sms:
+class Sms(NamedTuple):
     """A text as SMS: encoding "GSM-7" or "UCS-2", parts, and units (septets or UTF-16 code units, no headers)."""
 
     encoding: str
@@ -41,6 +40,7 @@ class Sms:
     units: int
 
 
+@lru_cache(maxsize=256)  # the fit, the check and the preview ask for the same text
 def x_length(text: str) -> int:
     """Weighted length in characters of X, at most X_LIMIT in a post; as twitter-text 3.1.0, configuration v3, counts.
 
@@ -63,6 +63,7 @@ def x_length(text: str) -> int:
     return length
 
 
+@lru_cache(maxsize=256)
 def sms(text: str) -> Sms:
     """Encoding, parts and units of a text sent as it is; as Twilio's calculator 1.3.0 counts without Smart Encoding."""
     text = measure_x.code_points(text)

@@ -238,7 +238,7 @@ def _pattern(source: str) -> re.Pattern[str]:
 @cache
 def _tlds() -> frozenset[str]:
     words = (word for line in data_lines("measure_x_tlds.txt") for word in line.split())
-    return frozenset("".join(map(_upper, word)) for word in words)
+    return frozenset(word.upper() if word.isascii() else "".join(map(_upper, word)) for word in words)
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from outagecast.audience import Audience
 from outagecast.config import FIRST, ChannelConfig, Config, Organisation
@@ -29,8 +30,7 @@ class Reason(StrEnum):
     PERHAPS_THERE = "the same words may be there already, from an earlier update"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One recipient in one language; a public channel is one target with no address."""
 
     address: str

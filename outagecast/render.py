@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from outagecast import facts, registry
 from outagecast.channel import Carries, Limit
@@ -25,8 +25,7 @@ from outagecast.wording import Wording
 RUNGS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(NamedTuple):
     """How long a part is, in the network's own unit."""
 
     length: int

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from outagecast import measure, registry, render
 from outagecast.config import ChannelConfig, Price, Promise
@@ -19,7 +18,7 @@ from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
 from outagecast.plan import Plan
 
 SCHEMA_VERSION = 1
-TOLERATED_REFUSALS = Fraction(5, 100)  # of a channel's recipients, for their own reason, before it counts
+TOLERATED_REFUSALS = 5  # percent of a channel's recipients, for their own reason, before it counts
 
 # Of a bulk channel's recipients, the state furthest to the left is the channel's.
 _WORST_FIRST = (
@@ -29,8 +28,7 @@ _WORST_FIRST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """Deliveries of one channel, by what became of them."""
 
     planned: int = 0
@@ -43,8 +41,7 @@ class Counts:
     skipped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What sending to everybody costs, where a price is configured."""
 
     units: int  # SMS segments, posts or mails
@@ -96,7 +93,7 @@ class ChannelReport:
 
     def as_json(self) -> dict[str, Any]:
         """The channel's object of the JSON contract."""
-        counts = {name: getattr(self.counts, name) for name in Counts.__slots__}
+        counts = {name: getattr(self.counts, name) for name in Counts._fields}
         return {
             "channel": self.channel,
             "kind": self.kind,
@@ -274,7 +271,7 @@ def _summary(tally: Mapping[tuple[State, bool], int]) -> tuple[State, Counts]:
 
 
 def _too_many(refused: int, planned: int) -> bool:
-    return refused > TOLERATED_REFUSALS * planned
+    return refused * 100 > TOLERATED_REFUSALS * planned
 
 
 def judge(channels: Iterable[ChannelReport], *, interrupted: ExitCode | None = None, overdue: bool = False) -> ExitCode:

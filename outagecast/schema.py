@@ -10,11 +10,11 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from enum import Enum
 from keyword import iskeyword
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from outagecast.document import MOST_PROBLEMS, Document, Node, Place, foremost, nearest
 from outagecast.errors import Problem
@@ -24,23 +24,20 @@ T = TypeVar("T")
 _BAD = object()  # stands for a value whose problem has been noted
 
 
-@dataclass(frozen=True, slots=True)
-class Reshape:
+class Reshape(NamedTuple):
     """What shorthand stands for: ``by(node)`` is read in the place of the node."""
 
     by: Callable[[Node], Node]
 
 
-@dataclass(frozen=True, slots=True)
-class Parse:
+class Parse(NamedTuple):
     """How a text becomes a value: ``by(text, context)``, raising ValueError with what is wrong and what to write."""
 
     by: Callable[[str, Any], object]
     expected: str = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """What a value must be beyond its type: ``by(value)`` returns it, or raises ValueError with what is wrong."""
 
     by: Callable[[Any], object]

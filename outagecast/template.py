@@ -13,7 +13,6 @@ from traceback import walk_tb
 from typing import Any
 
 import jinja2
-import jinja2.ext
 from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -24,6 +23,15 @@ from outagecast.errors import Problem, TemplateError
 _BREAK = "\x1e"  # between paragraphs while a text is being rendered; no fact can hold it
 _AUTHORS_MISTAKES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _SHIPPED = Path(next(iter(outagecast.templates.__path__)))
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja in a sandbox that marks the blank lines of a text before its tags leave others behind."""
+
+    def preprocess(self, source: str, name: str | None = None, filename: str | None = None) -> str:
+        """The source, a mark on every blank line of it; of markup as it is."""
+        marked = source if _is_markup(name) else re.sub(r"\n[ \t]*\n", f"\n{_BREAK}\n", source)
+        return super().preprocess(marked, name, filename)
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,10 @@ class Book:
     def _environment(self) -> jinja2.Environment:
         languages = dict.fromkeys((self.language, self.language.partition("-")[0]))  # en-GB, then en
         folders = [folder / language for language in languages for folder in (self.own, _SHIPPED) if folder]
-        environment = ImmutableSandboxedEnvironment(
+        environment = _Environment(
             loader=jinja2.FileSystemLoader(folders),
             undefined=jinja2.StrictUndefined,
             autoescape=_is_markup,
-            extensions=[_Paragraphs],
             bytecode_cache=_compiled(),
         )
         environment.filters.update(
@@ -136,13 +143,6 @@ def _is_markup(name: str | None) -> bool:
 def _said(filter_: Callable[[str], str]) -> Callable[[str], str]:
     """A filter that leaves escaped text escaped."""
     return lambda text: text.__class__(filter_(text))
-
-
-class _Paragraphs(jinja2.ext.Extension):
-    """Marks the blank lines of a text template before its tags leave others behind."""
-
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002 - jinja2's
-        return source if _is_markup(name) else re.sub(r"\n[ \t]*\n", f"\n{_BREAK}\n", source)
 
 
 def _flow(text: str) -> str:

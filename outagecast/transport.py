@@ -1,4 +1,4 @@
-"""The one way out: every call has one deadline over all of it, and tells how far it got.
+"""The one way out over HTTP: a session with a deadline that tells how far a call got, and what that means.
 
 ``requests.ConnectionError`` is raised both when nothing left this machine and when everything did and the answer was
 lost. So the connection itself notes the phase, and what that means is decided here, once, for all adapters.
@@ -9,12 +9,10 @@ from __future__ import annotations
 import email.utils
 import logging
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 import urllib3
@@ -22,11 +20,11 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from outagecast import __version__
+from outagecast.call import CONNECT, Call, DeadlineExceeded, Phase, current
 from outagecast.errors import ChannelError, Rejected, Unavailable, Uncertain
 from outagecast.text import clean
 
 DEADLINE = 20.0  # seconds for a whole call: DNS, TLS, a dribbling answer and all
-CONNECT = 5.0  # seconds of it for one connection attempt
 LONGEST_ANSWER = 1 << 20  # bytes, unpacked; no provider's answer to us comes near it
 LONGEST_WAIT = 86_400.0  # seconds; a provider that says to wait longer is not believed
 SAFE = frozenset({"GET", "HEAD"})  # they only ask: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1
@@ -36,93 +34,7 @@ SAFE = frozenset({"GET", "HEAD"})  # they only ask: https://www.rfc-editor.org/r
 for _name in ("tweepy", "oauthlib", "requests_oauthlib", "urllib3", "twilio"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-_active = threading.local()
 _clocks: dict[str, tuple[float, float]] = {}  # host -> when it last answered, and how far our clock was ahead of its
-T = TypeVar("T")
-
-
-class Phase(StrEnum):
-    """How far a call got."""
-
-    UNKNOWN = "unknown"
-    CONNECTING = "connecting"
-    SENDING = "sending"  # at least one byte of the request may have left
-
-
-class DeadlineExceeded(Exception):
-    """The call took longer than it may. Its thread is left to die; it can send no first byte any more."""
-
-
-class Call:
-    """One call: run it under a deadline, cut it off when that passes, and know how far it got."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.phase = Phase.UNKNOWN
-        self._expired = False
-        self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
-
-    def connecting(self) -> None:
-        """Note that a connection is being made."""
-        self._advance(Phase.CONNECTING)
-
-    def sending(self) -> None:
-        """The gate before the first byte: raises DeadlineExceeded rather than let a late call through."""
-        self._advance(Phase.SENDING)
-
-    def _advance(self, phase: Phase) -> None:
-        with self._lock:
-            if self._expired:
-                raise DeadlineExceeded
-            if self.phase is not Phase.SENDING:
-                self.phase = phase
-
-    def guard(self, sock: socket.socket) -> None:
-        """Have ``sock`` cut when the deadline passes."""
-        with self._lock:
-            self._sockets.append(sock)
-
-    def run(self, work: Callable[[], T]) -> T:
-        """The result of ``work``, run in a thread of its own, or DeadlineExceeded after ``seconds``.
-
-        A thread, because neither a name look-up nor a server that sends one byte a second can be timed out otherwise.
-        """
-        results: list[T] = []
-        failures: list[BaseException] = []
-        done = threading.Event()
-
-        def body() -> None:
-            _active.call = self
-            try:
-                results.append(work())
-            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, whatever it is
-                failures.append(error)
-            finally:
-                done.set()
-
-        threading.Thread(target=body, name="call", daemon=True).start()
-        if not done.wait(self.seconds):
-            self._cut()
-            raise DeadlineExceeded
-        if failures:
-            raise failures[0]
-        return results[0]
-
-    def _cut(self) -> None:
-        with self._lock:
-            self._expired = True
-            sockets = list(self._sockets)
-        for sock in sockets:
-            try:
-                # The base class on purpose: SSLSocket.shutdown would pull its state from under the other thread.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                continue  # it was closed already, which is what we want
-
-
-def _current() -> Call | None:
-    return getattr(_active, "call", None)
 
 
 class _Watched(HTTPConnection):
@@ -131,7 +43,7 @@ class _Watched(HTTPConnection):
     _opening = False
 
     def _new_conn(self) -> socket.socket:
-        if call := _current():
+        if call := current():
             call.connecting()
         sock = super()._new_conn()
         if call:
@@ -144,13 +56,13 @@ class _Watched(HTTPConnection):
             super().connect()
         finally:
             self._opening = False
-        if (call := _current()) and self.sock is not None:
+        if (call := current()) and self.sock is not None:
             call.guard(self.sock)  # TLS has put a new socket in the place of the first
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        if (call := _current()) and not self._opening:  # a proxy's CONNECT goes through here and publishes nothing
+        if (call := current()) and not self._opening:  # a proxy's CONNECT goes through here and publishes nothing
             if call.phase is Phase.UNKNOWN and self.sock is not None:
                 call.guard(self.sock)  # a connection kept alive from an earlier call
             call.sending()

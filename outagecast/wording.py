@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 # Babel's own formats have either the year or short names; English is said without Babel.
@@ -14,8 +15,7 @@ _INNER_QUOTES = str.maketrans('“”"', "‘’'")
 _ENDED = re.compile(r"[.!?…。！？][\"'”’»」)）]?$")
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """One time as the reader hears it."""
 
     clock: str  # 6:30pm
@@ -33,8 +33,7 @@ class Moment:
         return self.when != self.clock
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The time of planned work as the reader hears it; always with its day, since it is read long before."""
 
     start: Moment

@@ -105,6 +105,7 @@ class Postbox:
     addresses: ClassVar[Literal["phone", "email"] | None] = None
     escapes: ClassVar[frozenset[str]] = frozenset()
     semantics: ClassVar[Semantics] = HOLD
+    imports: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, desk: Desk) -> None:
         self.name, self.desk = name, desk

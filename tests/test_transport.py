@@ -17,8 +17,9 @@ import pytest
 import requests
 import responses
 
+from outagecast.call import Call, DeadlineExceeded, Phase
 from outagecast.errors import ChannelError, Rejected, Unavailable, Uncertain
-from outagecast.transport import Call, DeadlineExceeded, Phase, Session, refusal, retry_after
+from outagecast.transport import Session, refusal, retry_after
 
 Talk = Callable[[socket.socket], None]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

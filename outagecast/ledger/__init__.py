@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from outagecast.model import Delivery, Receipt, State, Status, Variant
 
@@ -61,8 +61,7 @@ class Update:
         return str(json.loads(self.written).get("summary", ""))
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(NamedTuple):
     """What one target carries of an incident, or that it was refused for a reason of its own (FAILED)."""
 
     update: int
@@ -84,8 +83,7 @@ class Past:
 NOTHING_PAST = Past("")
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """A delivery about to be opened: ready to be sent, or passed over with the reason."""
 
     channel: str

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import getpass
 import hashlib
 import json
 import os
-import socket
 import sqlite3
 import sys
 import threading
@@ -22,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from outagecast.errors import ConflictError, LedgerError, Problem
 from outagecast.ledger import Carried, Entry, Event, Move, Opening, Past, Tally, Update
 from outagecast.model import Delivery, Receipt, State, Status, Variant
+from outagecast.person import operator
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MOST_ENTRIES = 500
@@ -37,15 +36,6 @@ _ENTRY = """
       FROM delivery d JOIN variant v ON v.id = d.variant
       JOIN incident_update u ON u.incident = d.incident AND u.number = d.number
 """
-
-
-def operator() -> str:
-    """Who is at the keyboard, as ``user@host``."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def held_by(path: Path) -> tuple[str, bool]:

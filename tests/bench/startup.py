@@ -69,12 +69,10 @@ def announce(providers: Providers, outagecast: str) -> tuple[float, dict[str, fl
         (folder / "customers.csv").write_text("name,phone,email\nAna,+61491570156,ana@example.com\n")
         message = REPO / "examples" / "card-payments.yaml"
         command = [outagecast, "--config", str(folder / "outagecast.yaml"), "announce", str(message), "--yes"]
-        before = {"x": len(providers.x.requests), "facebook": len(providers.facebook.requests)}
-        before["sms"] = len(providers.twilio.requests)
         started = datetime.now(UTC)
         taken = seconds(command, {**os.environ, **providers.environment})
         firsts = {
-            name: (stand_in.requests[before[name]].at - started).total_seconds()
+            name: (stand_in.requests[0].at - started).total_seconds()
             for name, stand_in in (("x", providers.x), ("facebook", providers.facebook), ("sms", providers.twilio))
         }
         return taken, firsts
@@ -102,17 +100,18 @@ def main(outagecast: str, apprise: str, rounds: int = 11) -> None:
     print("| ours / theirs | ours, ms | theirs, ms | ratio | goal |\n|---|---|---|---|---|")
     for name, (mine, other, ratio), goal in rows:
         print(f"| {name} | {mine * 1000:.0f} | {other * 1000:.0f} | {ratio:.2f} | ≤ {goal} |")
-    with Providers() as providers, Endpoint() as endpoint:
-        for stand_in in (providers.x, providers.facebook, providers.twilio, providers.smtp):
-            stand_in.delay = LATENCY
-        places = [f"json://127.0.0.1:{endpoint.port}/{number}" for number in range(5)]
-        firsts: list[dict[str, float]] = []
+    firsts: list[dict[str, float]] = []
 
-        def ours() -> float:
+    def ours() -> float:
+        with Providers() as providers:  # anew: one that carries the text already would be asked for it
+            for stand_in in (providers.x, providers.facebook, providers.twilio, providers.smtp):
+                stand_in.delay = LATENCY
             taken, first = announce(providers, outagecast)
-            firsts.append(first)
-            return taken
+        firsts.append(first)
+        return taken
 
+    with Endpoint() as endpoint:
+        places = [f"json://127.0.0.1:{endpoint.port}/{number}" for number in range(5)]
         mine, other, _ = in_turn(ours, lambda: seconds([apprise, "-b", "hello", *places]), rounds)
     print(f"\nFive channels that take {LATENCY * 1000:.0f} ms each, whole process in multiples of that (goal ≤ 2.2):")
     print(f"outagecast {mine / LATENCY:.2f}, apprise {other / LATENCY:.2f}.")

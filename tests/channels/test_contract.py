@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import importlib.util
 import itertools
 import json
 import logging
@@ -585,6 +586,7 @@ def test_a_kind_states_what_the_core_asks_of_it(kind: str) -> None:
     assert isinstance(channel.semantics, Semantics)
     assert channel.semantics.source.startswith("https://")
     assert channel.semantics.promise.endswith(".")
+    assert [name for name in channel.imports if importlib.util.find_spec(name) is None] == []
     assert channel.__doc__
 
 

@@ -367,6 +367,16 @@ def test_a_post_is_found_by_its_text_whatever_x_did_to_it(
     assert channel().find(delivery(text)) == Receipt("2000", "https://x.com/i/status/2000")
 
 
+def test_a_token_that_does_not_say_whose_it_is_costs_a_question(
+    web: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("X_ACCESS_TOKEN", "canary-without-a-number")
+    web.get(f"{API}/2/users/me", json={"data": {"id": "4711", "name": "Bank", "username": "bank"}})
+    own_posts(web, {"id": "2000", "text": TEXT})
+
+    assert channel().find(delivery()) == Receipt("2000", "https://x.com/i/status/2000")
+
+
 def test_a_post_with_other_words_is_not_ours(web: responses.RequestsMock) -> None:
     other = {"text": "See https://t.co/abcdefghij", "entities": link("https://t.co/abcdefghij", "https://evil.example")}
     own_posts(web, {"id": "2000", **other}, {"id": "2001", "text": TEXT + " Really."})

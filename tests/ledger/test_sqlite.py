@@ -19,8 +19,9 @@ import pytest
 
 from outagecast.errors import ConflictError, ExitCode, LedgerError
 from outagecast.ledger import Event, Move, Opening, Update
-from outagecast.ledger.sqlite import MIGRATIONS, SqliteLedger, held_by, operator, slugs
+from outagecast.ledger.sqlite import MIGRATIONS, SqliteLedger, held_by, slugs
 from outagecast.model import State, Status, Variant
+from outagecast.person import operator
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 UPDATE = Update("cards", 1, Status.INVESTIGATING, "f", "{}", "d", NOW, "ana@desk")
