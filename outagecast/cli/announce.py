@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from outagecast.report import Report
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """Which message, and where it goes."""
 
     invocation: Invocation
@@ -109,6 +107,8 @@ def preview(request: Request, *, wants_json: bool, page: Path | None, address: s
       outagecast preview incident.yaml --html wall.html
       outagecast preview incident.yaml --send-to ana@example.com
     """
+    if address is not None and page is not None:
+        raise UsageError(Problem("--send-to and --html do not go together; nothing was sent", "give one at a time"))
     if address is not None:
         from outagecast.cli import trial
 
@@ -189,7 +189,7 @@ class _Session:
     def prepare(self) -> None:
         """Read the file, plan and render. Raises everything that can be wrong with it."""
         from outagecast import app
-        from outagecast.ledger.sqlite import operator
+        from outagecast.person import operator
 
         request = self.request
         self.app, self.said = app.load(

@@ -57,6 +57,14 @@ def test_nothing_is_recorded_and_the_incident_is_as_before(bank: Bank, cli: Cli)
     assert cli("status").stdout.startswith("Nothing was ever announced")
 
 
+def test_a_test_and_a_page_are_not_asked_for_at_once(bank: Bank, cli: Cli) -> None:
+    told = cli(*TO_ME, "--html", "wall.html")
+
+    assert (told.returncode, bank.sent) == (2, NOTHING)
+    assert "give one at a time" in told.stderr
+    assert not (bank.folder / "wall.html").exists()
+
+
 def recorded(bank: Bank) -> list[str]:
     """All that is in the ledger."""
     with closing(sqlite3.connect(bank.folder / "outagecast.db")) as ledger:
