@@ -13,7 +13,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -21,17 +21,14 @@ from zoneinfo import ZoneInfo
 import click
 import jinja2
 import pytest
-import yaml
 
 from outagecast import app, check, config, facts, message, registry, render, schema
 from outagecast.channel import Carries
-from outagecast.cli import COMMANDS, cli, output
+from outagecast.cli import COMMANDS, cli
 from outagecast.cli.words import WORDS
-from outagecast.clock import Clock
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
 from outagecast.explain import EXPLANATIONS
 from outagecast.model import ComponentState, Impact, State, Status, Variant
-from outagecast.rehearsal import Providers
 from outagecast.report import ChannelReport, Cost, Counts, Report
 from outagecast.template import Book
 from outagecast.wording import Wording
@@ -61,7 +58,7 @@ def names(cell: str) -> list[str]:
 
 def models(annotation: object) -> Iterator[type]:
     """The mappings that a value of this type may hold."""
-    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation) and annotation is not config.Price:
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         yield annotation
     for inner in typing.get_args(annotation):
         yield from models(inner)
@@ -413,13 +410,6 @@ def test_a_command_named_in_a_sentence_is_there_or_said_not_to_be(page: str) -> 
 # --- the README's session; with OUTAGECAST_REWRITE_README set, its output is written anew instead of compared
 
 
-class At(Clock):
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return SIX_FORTY.astimezone(UTC)
-
-
 def session(mark: str) -> tuple[str, str]:
     """The command and the output of the README's block that is marked so."""
     found = re.search(rf"<!-- tested: {mark} -->\n```console\n\$ (.*)\n((?:.*\n)*?)```", text("README.md"))
@@ -478,51 +468,33 @@ def test_the_readmes_preview_runs_as_it_is_written(
 
 
 def test_the_readmes_preview_prints_what_it_shows(
-    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    clone: Path, shell: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    monkeypatch.chdir(clone)
-    monkeypatch.setenv("COLUMNS", "80")
     command, shown = session("preview")
-    _, _, file, name, *words = shlex.split(command)
-    preview = cli.get_command(click.Context(cli), name)
-    assert preview
-    asked = preview.make_context(name, words).params
-    opened, said = app.load(file, asked["message"], by="README", clock=At())
+    at = shlex.join([sys.executable, str(ROOT / "tests" / "at.py"), SIX_FORTY.isoformat(), "0"])
 
-    output.preview(opened.prepare(said, only=asked["only"]), wants_json=False, verbose=False)
+    printed = shell(command.replace("outagecast", at, 1)).stdout
 
-    printed = click.unstyle(capsys.readouterr().out)
     assert rewritten(shown, printed) or shown == printed
 
 
-def as_live(screen: str) -> str:
-    """A rehearsal's screen as it would be with the website itself."""
-    return re.sub(r"http://127\.0\.0\.1:\d+", "https://www.example.com", screen)
-
-
-def as_words(screen: str) -> str:
-    """A screen without what differs from run to run: times, ids, and where lines break."""
-    screen = re.sub(r"\b(?:\d{1,2}(?::\d\d)?[ap]m|midday|midnight)(?: [\w ]*?\w+day \d+ \w+)?", "SOON", screen)
-    screen = re.sub(r"\d\d:\d\d:\d\d", "TIME", re.sub(r"status/\d+", "status/ID", screen))
-    return " ".join(screen.split())
-
-
-def test_the_readmes_trouble_looks_as_it_is_shown(
+def test_the_readmes_first_steps_lead_to_a_wall(
     clone: Path, shell: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    command, shown = session("trouble")
-    (clone / "public").mkdir()
-    with Providers() as providers:
-        providers.facebook.behave("error_500")
-        settings = yaml.safe_load((clone / "config.example.yaml").read_text(encoding="utf-8"))
-        order = list(settings["channels"])
-        rehearsed = providers.config(clone / "public")
-        settings["channels"] = {name: rehearsed[name] for name in order}
-        (clone / "outagecast.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    first, rest = session("first")
+    lines = [first, *(line.removeprefix("$ ") for line in rest.splitlines())]
 
-        announced = shell("outagecast announce examples/card-payments.yaml --yes", **providers.environment)
-        looked = shell(command, **providers.environment)
+    done = shell("set -e\n" + "\n".join(lines), EDITOR="true")
 
-    assert (announced.returncode, looked.returncode) == (ExitCode.IN_DOUBT, ExitCode.IN_DOUBT)
-    printed = as_live(looked.stdout)
-    assert rewritten(shown, printed) or as_words(shown) == as_words(printed)
+    assert (done.returncode, len(lines)) == (0, 4), done.stderr
+    assert [
+        heading for heading in ("x", "facebook", "banner", "sms", "email") if f"── {heading} " not in done.stdout
+    ] == []
+    assert (clone / "status" / "wall.html").exists()
+
+
+def test_every_page_is_found_from_the_index() -> None:
+    linked = set(re.findall(r"\]\(([\w./-]+\.md)\)", text("docs/README.md")))
+
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert pages - linked == {"README.md"}
