@@ -6,7 +6,6 @@ its own line wrong, and keeps nobody waiting.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import threading
@@ -19,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from outagecast import audience, document, message, plan, render
+from outagecast import audience, plan, render, sample
 from outagecast.audience import Audience
 from outagecast.channel import Channel, Inspects
 from outagecast.clock import Clock
@@ -30,15 +29,14 @@ from outagecast.errors import (
     ConfigError,
     ExitCode,
     LedgerError,
-    MessageError,
     OutagecastError,
     Problem,
     TemplateError,
     Unavailable,
 )
 from outagecast.ledger import Carried, Past
-from outagecast.message import UNKNOWN, Message
-from outagecast.model import ComponentState, Impact, Recipient, State, Status
+from outagecast.message import Message
+from outagecast.model import Recipient, State, Status
 from outagecast.template import Book
 from outagecast.text import clean
 
@@ -186,7 +184,7 @@ class Check:
         texts = 0
         for status in Status:
             for full in (True, False):
-                drawn = self._drawn(_sample(status, now, full=full), now, is_update=full)
+                drawn = self._drawn(sample.message(status, now, full=full), now, is_update=full)
                 texts += sum(len(channel.languages_needed) for channel in drawn.channels)
                 try:
                     render.variants(drawn, self.config.templates, books)
@@ -201,7 +199,7 @@ class Check:
             words = f"{texts} sample texts on {_count(len(self.channels), 'channel')}, every status: all fit"
             yield Item(Area.TEMPLATES, "templates", Verdict.OK, words)
 
-    def _drawn(self, sample: Message, now: datetime, *, is_update: bool) -> plan.Plan:
+    def _drawn(self, said: Message, now: datetime, *, is_update: bool) -> plan.Plan:
         """A plan that tells one reader of each language, of whom nobody exists."""
         readers = {
             channel.name: tuple(
@@ -216,10 +214,10 @@ class Check:
             for language in channel.options.languages or ()
         }
         return plan.draw(
-            sample,
+            said,
             self.config,
             audiences={name: Audience(people) for name, people in readers.items()},
-            past=Past(sample.incident, (), carried if is_update else {}),
+            past=Past(said.incident, (), carried if is_update else {}),
             only=[channel.name for channel in self.channels],
             now=now,
         )
@@ -375,44 +373,6 @@ def _wrong(area: Area, name: str, problem: Problem) -> Item:
     place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
     words = f"{place}: {problem.message}" if place else problem.message
     return Item(area, name, Verdict.WRONG, words, problem.hint)
-
-
-def _sample(status: Status, now: datetime, *, full: bool) -> Message:
-    """A message that nobody will ever read, with every fact or with as few as there may be; read as a file is."""
-
-    def at(minutes: int) -> str:
-        return (now + timedelta(minutes=minutes)).isoformat(timespec="minutes")
-
-    facts: dict[str, Any] = {
-        "incident": "check",
-        "status": status.value,
-        "title": "Card payments are failing",
-        "summary": "Our debit and credit cards are being declined in shops and online.",
-    }
-    if status.is_maintenance:
-        facts["window"] = {"start": at(0), "end": at(240)}
-    if full:
-        facts |= {
-            "impact": Impact.MAINTENANCE if status.is_maintenance else Impact.MAJOR,
-            "components": {
-                "Card payments": ComponentState.OPERATIONAL if status.is_closing else ComponentState.MAJOR_OUTAGE
-            },
-            "scope": "All our cards, everywhere.",
-            "started_at": at(-20),
-            "cause": "A power failure at our data centre.",
-            "workaround": ["Cash machines still work."],
-            "eta": at(120),
-            "apology": "We are sorry.",
-            "compensation": "We will refund any fee this costs you.",
-            "aftermath": "A declined payment takes no money from your account.",
-        }
-        if status.is_closing or status is Status.MONITORING:
-            facts["ended_at"] = at(0)
-        if status is Status.RETRACTED:
-            facts["retraction_reason"] = "A test was taken for the real thing."
-    else:
-        facts |= {"cause": UNKNOWN, "scope": UNKNOWN}
-    return message.check(document.parse("the sample message", json.dumps(facts), MessageError))
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -132,9 +132,6 @@ def lay_out(folder: Path, providers: Providers) -> Path:
     """Write the bank's config and its customers into ``folder``; the config's path."""
     providers.twilio.unsubscribed = frozenset({UNSUBSCRIBED})
     channels = providers.config(folder)
-    for name in ("sms", "email"):
-        # Said by name: `first` would try the unsubscribed number again at every update.
-        channels[name]["on"] = ["investigating", "resolved"]
     channels["sms"]["price"] = "0.0515 AUD"
     config = {
         "organisation": {
@@ -159,7 +156,8 @@ def surroundings(environment: Mapping[str, str]) -> Iterator[None]:
         for name in before:
             if any(word in name.upper() for word in _OTHERS):
                 del os.environ[name]
-        os.environ |= {"NO_PROXY": "*", "NETRC": os.devnull, **environment}
+        # Nothing can be made below a device, so no compiled text is kept in the user's own folder.
+        os.environ |= {"NO_PROXY": "*", "NETRC": os.devnull, "XDG_CACHE_HOME": os.devnull, **environment}
         yield
     finally:
         os.environ.clear()

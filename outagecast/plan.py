@@ -108,7 +108,7 @@ def draw(
     as_of = same.opened_at if same else now
     number = same.number if same else len(past.updates) + 1
     channels = tuple(_channel(channel, audiences.get(channel.name), past, number) for channel in chosen)
-    return Plan(
+    drawn = Plan(
         message=_with_defaults(message, config),
         number=number,
         is_new=same is None,
@@ -119,6 +119,8 @@ def draw(
         earlier=tuple(_outdated(message, past)),
         warnings=tuple(_advice(message, past, audiences, now)),
     )
+    _check_expiry(drawn, config, now)
+    return drawn
 
 
 def select(config: Config, only: Collection[str], without: Collection[str]) -> list[ChannelConfig]:
@@ -241,6 +243,14 @@ def _check_variants(message: Message, config: Config) -> None:
     ]
     if problems:
         raise PlanError(*problems)
+
+
+def _check_expiry(plan: Plan, config: Config, now: datetime) -> None:
+    """What would be too old the moment it is opened must not look, in a preview, as if it were sent."""
+    ends = {channel.name: expiry(channel.config, plan, config) for channel in plan.channels if not channel.is_open}
+    if late := [name for name, end in ends.items() if end and end <= now]:
+        hint = "give a new next_update_at, or a duration such as 30m"
+        raise PlanError(Problem(f"these words are too old to be sent to {', '.join(late)}", hint))
 
 
 def _outdated(message: Message, past: Past) -> Iterator[Said]:

@@ -231,7 +231,10 @@ def recorded(
                 attempts=max((item.attempts for item in worst), default=0),
                 changed_at=max((item.changed_at for item in worst), default=None),
                 error=entry.reason if entry and state not in PUBLISHED else None,
-                next_action=next_action(incident, name, state, configured=name in channels),
+                # Whom the provider refused for their own reason, no resume tries again.
+                next_action=None
+                if state is State.FAILED and not counts.failed
+                else next_action(incident, name, state, configured=name in channels),
                 retry_after_s=max(0, math.ceil((due - now).total_seconds())) if due else None,
                 variants=variants,
             )

@@ -3,7 +3,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sys
 import time
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -146,7 +148,9 @@ def test_without_a_zone_a_naive_time_is_refused_too() -> None:
     assert found == ["5:13: has no offset from UTC; write 2026-11-22T18:30+00:00 or your own"]
 
 
-@pytest.mark.parametrize("time", ["2026-11-22T18:30+11:00", "2026-11-22 07:30Z", "2026-11-22T07:30:00 +00:00"])
+@pytest.mark.parametrize(
+    "time", ["2026-11-22T18:30+11:00", "2026-11-22 07:30Z", "2026-11-22T07:30:00 +00:00", "2026-11-22T07:30:00.123Z"]
+)
 def test_a_time_with_its_offset_is_that_time(time: str) -> None:
     assert datetime.fromisoformat("2026-11-22T07:30Z") == load(f"{BASE}started_at: {time}\n").started_at
 
@@ -315,11 +319,15 @@ def test_a_translation_lies_over_the_message_and_leaves_the_rest() -> None:
     assert load(text) == load(text).translated("de")
 
 
-def test_a_file_of_thousands_of_wrong_keys_is_refused_quickly() -> None:
-    began = time.monotonic()
-    found = problems(BASE + "".join(f"sumary{number}: x\n" for number in range(4000)))
+def test_of_thousands_of_wrong_keys_only_those_that_are_shown_are_compared_with_the_right_ones() -> None:
+    calls: Counter[str] = Counter()
+    sys.setprofile(lambda frame, event, _: calls.update([frame.f_code.co_name]) if event == "call" else None)
+    try:
+        found = problems(BASE + "".join(f"sumary{number}: x\n" for number in range(4000)))
+    finally:
+        sys.setprofile(None)
     assert f"<stdin>:{found[-1]}" == "<stdin>: and 3950 more"
-    assert time.monotonic() - began < 1
+    assert 50 <= calls["nearest"] <= 51  # counted, since how long they take depends on what else runs here
 
 
 KEYS = sorted(schema.keys_of(Message))
@@ -346,11 +354,11 @@ VALUES = st.sampled_from(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400) | st.lists(VALUES, max_size=40).map(lambda found: "\n".join(found).encode()))
 def test_any_bytes_are_a_message_or_an_error_of_ours(content: bytes) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for raw in (content, BASE.encode() + content):
         with contextlib.suppress(MessageError):
             load(raw)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1  # of the processor's time: the machine may be busy
 
 
 @settings(max_examples=150, deadline=None)

@@ -199,6 +199,17 @@ def test_public_words_grow_stale_with_the_next_promise_and_mails_after_hours(new
     assert plan.expiry(drawn.channels[0].config, draw(status="resolved"), newsroom.config) is None
 
 
+def test_words_that_would_be_too_old_at_once_are_refused_before_anything_is_opened(
+    newsroom: Newsroom, draw: Draw
+) -> None:
+    ended = newsroom.now - newsroom.config.promise.update_every
+    with pytest.raises(PlanError, match="too old to be sent to x, facebook, banner") as refused:
+        draw(next_update_at=ended.isoformat())
+    assert refused.value.exit_code == 65
+    assert draw(next_update_at=(ended + timedelta(minutes=1)).isoformat()).is_new
+    assert draw("smtp", next_update_at=ended.isoformat()).is_new  # mails have hours
+
+
 def test_the_organisations_contact_fills_in_for_the_messages(draw: Draw) -> None:
     assert draw().message.contact.phone == "13 20 32"
     assert draw(contact={"phone": "999"}).message.contact.phone == "999"

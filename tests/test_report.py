@@ -242,6 +242,13 @@ def test_many_refusals_make_a_channel_fail(judged: Judge) -> None:
     assert judged(State.FAILED, *[State.ACCEPTED] * 18, refused=1).state is State.FAILED
 
 
+@pytest.mark.parametrize(("failed", "words"), [(1, None), (2, "outagecast resume cards")])
+def test_no_resume_is_offered_for_whom_the_provider_refused_for_their_own_reason(
+    judged: Judge, failed: int, words: str | None
+) -> None:
+    assert judged(*[State.FAILED] * failed, State.ACCEPTED, refused=1).next_action == words
+
+
 def test_a_post_that_is_gone_is_told_even_beside_doubt(judged: Judge) -> None:
     result = judged(State.MISSING, State.IN_DOUBT)
     assert (result.state, result.differs, report.judge([result])) == (State.IN_DOUBT, True, ExitCode.DIFFERS)

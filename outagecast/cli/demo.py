@@ -219,7 +219,9 @@ def _farewell(telling: Telling, page: Path, *, kept: Path | None, code: ExitCode
         record = f"outagecast --config {kept / story.CONFIG} status"
         screen.write(f"{click.style('What was written down:', bold=True)} {record}")
     if code is ExitCode.DONE:
-        screen.write(f"{click.style('Your own:', bold=True)} write a message, then outagecast preview MESSAGE")
+        screen.write(
+            f"{click.style('Your own:', bold=True)} outagecast init, then outagecast preview examples/card-payments.yaml"
+        )
 
 
 def _title(title: str, words: str) -> None:

@@ -141,6 +141,6 @@ def _tell(app: App, report: Report, invocation: Invocation, *, wants_json: bool)
 
 def _app(invocation: Invocation) -> App:
     from outagecast import app
-    from outagecast.ledger.sqlite import operator
+    from outagecast.person import operator
 
     return app.start(invocation.config, operator())

@@ -112,7 +112,7 @@ def _preview_lines(prepared: Prepared, columns: int, *, verbose: bool) -> Iterat
 def _channel_lines(channel: ChannelReport, planned: PlannedChannel, columns: int, *, verbose: bool) -> Iterator[str]:
     """One channel: its heading, then each language's parts exactly as they will go out."""
     readers = Counter(target.language for target in planned.targets)
-    facts = [people(readers.total())] if of_people(channel) else []
+    facts = [people(channel.counts.planned or readers.total())] if of_people(channel) else []
     if channel.cost:
         facts.append(f"{channel.cost.units:,} billed = {channel.cost.total:,.2f} {channel.cost.price.currency}")
     if channel.state.value not in {"ready", "skipped"}:
@@ -161,8 +161,8 @@ def _variant_lines(
         shown = facts.visible(text) if part in escapes else text
         for line in (printable(shown).strip() or "(nothing: it is taken down)").splitlines():
             yield from screen.wrap(line, columns, "    ") or [""]
-    if variant.left_out:
-        said = f"left out for want of room: {', '.join(variant.left_out)}"
+    if variant.left_out and any(variant.parts.values()):
+        said = f"left out to keep it short: {', '.join(variant.left_out)}"
         yield from (click.style(line, dim=True) for line in screen.wrap(said, columns, "    "))
     if verbose:
         said = f"from {variant.source}, step {variant.rung} of the ladder; states {', '.join(variant.carried)}"

@@ -41,6 +41,23 @@ def test_it_shows_the_exact_text_its_measure_the_people_and_what_they_cost(bank:
     assert flowing.endswith("Nothing is sent yet. digest " + flowing[-12:])
 
 
+def test_of_an_update_it_counts_those_who_will_get_it_and_leaves_nothing_out_of_an_empty_banner(
+    bank: Bank, cli: Cli
+) -> None:
+    bank.providers.twilio.unsubscribed = frozenset({"+61491570157"})
+    bank.write()
+    cli("announce", "incident.yaml", "--yes")
+    bank.write(
+        status="resolved", title="Cards work again", summary="They were declined.", components=None, workaround=None
+    )
+
+    shown = " ".join(cli("preview", "incident.yaml", "--channel", "sms", "--channel", "banner").stdout.split())
+
+    assert "1 person ──" in shown
+    assert "2 people" not in shown
+    assert shown.index("(nothing: it is taken down)") + len("(nothing: it is taken down) ") == shown.index("── sms")
+
+
 def test_it_reads_no_secret_asks_no_provider_and_makes_no_ledger(bank: Bank) -> None:
     before = sorted(path.name for path in bank.folder.iterdir())
 
