@@ -27,7 +27,7 @@ from outagecast.model import Delivery, Published, Receipt
 
 LONGEST_PART = 8192  # bytes; our own limit: it comes with every page of the site
 LONGEST_FILE = 1 << 20  # bytes; what is longer was not written by us
-MODE = 0o644  # the web server is another user
+MODE, FOLDER_MODE = 0o644, 0o755  # the web server is another user
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _SECTION = re.compile(
@@ -84,9 +84,16 @@ class Banner:
 
     def check(self) -> None:
         """Whether the file is ours and can be replaced, and whether the public address shows it."""
-        with self._judged(), self._alone():
-            self._read()
-            if not os.access(self._path.parent, os.W_OK | os.X_OK):
+        folder = self._path.parent
+        with self._judged():
+            if folder.exists():
+                with self._alone():
+                    self._read()
+            else:
+                folder = folder.parent  # where `send` will make it
+            if not os.access(folder, os.F_OK):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if self._url and self._fetch(self._url) is None and self._path.exists():
             hint = "`path` and `public_url` must be the same file: correct one of them"
@@ -101,7 +108,7 @@ class Banner:
             # It could end our section early, or be a command to the including server: `<!--#exec`, `<!--esi`.
             hint = "take the comment out of the template, or out of `variants`"
             raise Rejected("the banner's text holds an HTML comment, so it was not published", hint=hint)
-        with self._judged(), self._alone():
+        with self._judged(), self._made_folder(), self._alone():
             sections = self._read()
             sections[delivery.incident, delivery.language] = html
             if not html:
@@ -150,6 +157,17 @@ class Banner:
             hint = "set `path` to a file of its own, which the site includes; or empty this one"
             raise Rejected(f"{self._path} has content that is not ours, so it was left alone", hint=hint, account=True)
         return sections
+
+    @contextmanager
+    def _made_folder(self) -> Iterator[None]:
+        """The last folder of the path, made where it is missing; not those above, which a slip of the pen may name."""
+        folder = self._path.parent
+        try:
+            folder.mkdir()
+            folder.chmod(FOLDER_MODE)
+        except FileExistsError:
+            pass
+        yield
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

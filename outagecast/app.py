@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,7 +18,7 @@ from outagecast.audience import Audience
 from outagecast.channel import Channel
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig, Config
-from outagecast.errors import ConfigError, ConflictError, ExitCode, PlanError, Problem, UsageError
+from outagecast.errors import AudienceError, ConfigError, ConflictError, ExitCode, PlanError, Problem, UsageError
 from outagecast.ledger import NOTHING_PAST, Entry, Event, Ledger, Move, Opening, Past, Update
 from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Variant
@@ -163,9 +165,10 @@ class App:
 
         steps = {State.ATTEMPTING: Event.LOST, State.IN_DOUBT: Event.EXHAUSTED, State.NEEDS_DECISION: decision}
         while event := steps.get(entry.state):
-            receipt = Receipt(url or "settled by hand", url) if event is Event.SETTLED_PUBLISHED else None
+            receipt = _seen_at(url) if event is Event.SETTLED_PUBLISHED else None
             to = TRANSITIONS[entry.state, event]
-            move = Move(event, to, entry.reason, receipt=receipt, forget_attempt=to is State.READY)
+            reason = f"{self.by} looked and decided" if event is decision else entry.reason
+            move = Move(event, to, reason, receipt=receipt, forget_attempt=to is State.READY)
             self.ledger.move(entry, move, self.clock.now(), self.by)
             entry = replace(entry, state=to)
 
@@ -177,7 +180,15 @@ class App:
         if incident is None and not slugs:
             return Report()
         slug = self._known(incident) if incident else slugs[0]
-        return self._outcome(slug, self._standing(slug), None, Control(), is_watched=True)
+        report = self._outcome(slug, self._standing(slug), None, Control(), is_watched=True)
+        holder = self._holder()
+        if not holder:
+            return report
+        # What is under way is no doubt yet, and resume would be refused.
+        channels = [replace(channel, next_action=None) for channel in report.channels]
+        return replace(
+            report, channels=channels, warnings=[f"{holder} is announcing right now; look again in a moment"]
+        )
 
     def incidents(self) -> list[str]:
         """Every incident in the ledger, the one that changed last first."""
@@ -203,14 +214,28 @@ class App:
 
         return SqliteLedger(Path(self.config.ledger.removeprefix("sqlite:///")))
 
+    def _holder(self) -> str:
+        """Who is sending from this ledger at this moment; empty if nobody is."""
+        from outagecast.ledger.sqlite import held_by
+
+        holder, is_alive = held_by(Path(self.config.ledger.removeprefix("sqlite:///")))
+        is_us = f"(process {os.getpid()}," in holder
+        return holder if is_alive and not is_us else ""
+
     def _audiences(self, chosen: Sequence[ChannelConfig], *, accept_bad_rows: bool) -> dict[str, Audience]:
         audiences: dict[str, Audience] = {}
+        problems: list[Problem] = []
         for channel in chosen:
             column, name = channel.adapter.addresses, channel.options.audience
             if column and name:
                 languages = channel.options.languages or self.config.organisation.languages
                 path = self.config.audiences[name]
-                audiences[channel.name] = audience.load(path, column, languages, accept_bad_rows=accept_bad_rows)
+                try:
+                    audiences[channel.name] = audience.load(path, column, languages, accept_bad_rows=accept_bad_rows)
+                except AudienceError as error:
+                    problems += error.problems
+        if problems:
+            raise AudienceError(*dict.fromkeys(problems))
         return audiences
 
     def _past(self, incident: str, channels: Collection[str]) -> Past:
@@ -328,6 +353,12 @@ class App:
             for channel, number in self._standing(slug).items()
             for item in self.ledger.tallies(slug, number)
         )
+
+
+def _seen_at(url: str | None) -> Receipt:
+    """The receipt of what a person saw. An address ends in the provider's own id, which the next update replies to."""
+    last = (url or "").rstrip("/").rpartition("/")[2]
+    return Receipt(last if re.fullmatch(r"\w+", last) else url or "seen by a person", url or None)
 
 
 def start(path: str | None, by: str, clock: Clock | None = None) -> App:

@@ -62,6 +62,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
 
 RETRY_FOR = 30.0  # seconds a run waits for a provider that said "later", when nothing else is said
 _BACKOFF = (1.0, 30.0)  # seconds: the first wait, and the longest
+MOST_LOST = 5  # answers in a row that a provider of many may lose before this run asks it for no more
 _NAP = 0.5  # seconds: never asleep for longer, since the run may be stopped
 _RECOVERED = "the run that was sending this ended before it had an answer"
 
@@ -225,6 +226,8 @@ class _Lane:
         self._turn = threading.Lock()
         self._dead: Exception | None = None  # the account's failure: every further call would fail too
         self._asked: set[int] = set()  # what this run has looked for in vain
+        self._is_blind = False  # the account may not read: no look-up can succeed
+        self._lost = 0  # deliveries in a row whose answer was lost
 
     def has_work(self) -> bool:
         """Whether anything waits to be sent, or to be found out."""
@@ -279,10 +282,10 @@ class _Lane:
     def _next(self) -> Entry | None:
         """The next delivery, as soon as it is due and the pace allows it; None where this run has no more to send."""
         run = self._run
-        while not run.is_over():
+        while not run.is_over() and not self._is_failing():
             with self._turn:  # one worker at a time: what waits for the pace is not being attempted yet
                 self._keep_pace()
-                if run.is_over():
+                if run.is_over() or self._is_failing():
                     return None
                 if entry := run.ledger.claim(*self._where, run.clock.now(), run.by):
                     self._free_at = max(self._free_at, run.timer.seconds()) + self._gap
@@ -293,6 +296,10 @@ class _Lane:
                 return None
             run.clock.wait(min(max(wait, 0.01), _NAP), run.stop)
         return None
+
+    def _is_failing(self) -> bool:
+        """Whether a provider of many keeps losing answers: each one more would be a person in doubt."""
+        return self._config.is_bulk and self._lost >= MOST_LOST
 
     def _keep_pace(self) -> None:
         run = self._run
@@ -305,6 +312,8 @@ class _Lane:
         """Send once and write down what is certain of it; the error, if that was about the whole account."""
         run = self._run
         outcome = _outcome(lambda: adapter.send(entry.delivery))
+        is_certain = isinstance(outcome, (Receipt, Unavailable, Rejected, ConfigError))
+        self._lost = 0 if is_certain else self._lost + 1
         if isinstance(outcome, Unavailable):
             asked = outcome.retry_after
             wait = max(asked, _BACKOFF[0] / 2) if asked is not None else _backoff(entry.attempts)
@@ -354,17 +363,20 @@ class _Lane:
         # A replay is an attempt too; when it was made is when the entry last changed.
         began = entry.changed_at if entry.replays else entry.delivery.attempted_at or entry.changed_at
         settled = now - began >= semantics.settle
-        if isinstance(adapter, Finds):
+        if isinstance(adapter, Finds) and not self._is_blind:
             self._asked.add(entry.id)
             found = _outcome(lambda: adapter.find(entry.delivery))
-            if isinstance(found, Exception):
+            if isinstance(found, Rejected):  # it will never tell; of an account that may not read, nothing
+                self._is_blind = found.account
+                found = None
+            elif isinstance(found, Exception):
                 run.tell(Progress(entry.channel, Event.LOST, entry.state, _reason(found)))
                 return not _is_general(found)
+            elif found is None and semantics.lookup is LookUp.STRONG and settled and entry.state is State.IN_DOUBT:
+                run.record(entry, Event.ABSENT, reason=entry.reason)
+                return True
             if found:
                 run.record(entry, Event.FOUND, receipt=found)
-                return True
-            if semantics.lookup is LookUp.STRONG and settled and entry.state is State.IN_DOUBT:
-                run.record(entry, Event.ABSENT, reason=entry.reason)
                 return True
         if entry.state is State.NEEDS_DECISION:
             return True

@@ -325,6 +325,8 @@ def _put(doc: Document, name: str, value: str, option: str) -> list[Problem]:
     """Set one fact by its dotted name, as ``--set contact.phone=…`` gives it; an empty value takes the fact away."""
     if harmful := harmful_characters(name + value):
         return [Problem(f"an invisible character, {harmful[0][1]}", "retype this text by hand", option)]
+    if value.lstrip().startswith(("[", "{")):
+        return [Problem("takes one sentence as it is, not a list", "write several into the file", option)]
     path, components, rest = name.partition("components.")  # the names of components have dots of their own
     place = (*path.rstrip(".").split("."), "components", rest) if components else tuple(name.split("."))
     try:
@@ -336,10 +338,10 @@ def _put(doc: Document, name: str, value: str, option: str) -> list[Problem]:
 
 def _contradictions(message: Message) -> typing.Iterator[tuple[Place, str, str]]:
     """What each fact allows by itself, but not beside the others."""
-    if message.status.is_closing:
+    if message.status in {Status.RESOLVED, Status.COMPLETED}:
         for name, state in message.components.items():
             if state is not ComponentState.OPERATIONAL:
-                hint = f"say operational, or keep the status open until {name} is back"
+                hint = f'say operational, as with --set "components.{name}=operational", or keep the status open'
                 yield ("components", name), f"{message.status}, but {name} is {state}", hint
     for language_, translation in message.translations.items():
         for name in translation.components:

@@ -270,7 +270,10 @@ def _advice(message: Message, past: Past, audiences: Mapping[str, Audience], now
     yield from _at_odds(message, now)
     for name, audience in audiences.items():
         if audience.bad:
-            yield f"{name}: {len(audience.bad)} rows are left out; the first: {audience.bad[0]}"
+            count = len(audience.bad)
+            # The line alone: what stands in it is a customer's.
+            rows = "1 row is" if count == 1 else f"{count} rows are"
+            yield f"{name}: {rows} left out, the first on line {audience.bad[0].line}"
         if not audience.recipients:
             yield f"{name}: nobody in the audience has such an address"
 

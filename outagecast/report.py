@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from outagecast import measure, registry, render
 from outagecast.config import ChannelConfig, Price, Promise
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
-from outagecast.ledger import Ledger, Opening, Tally, Update
+from outagecast.ledger import Entry, Ledger, Opening, Tally, Update
 from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
 from outagecast.plan import Plan
 
@@ -169,8 +169,10 @@ def planned(
     """The channels of a run that stops before sending; ``recorded``, those whose deliveries exist already."""
     states: dict[str, Counter[tuple[State, bool]]] = {}
     due: dict[str, Counter[str]] = {}  # by language
+    reasons: dict[str, str | None] = {}
     for opening in openings:
         states.setdefault(opening.channel, Counter())[opening.state, False] += 1
+        reasons.setdefault(opening.channel, opening.reason)
         if opening.state is State.READY:
             due.setdefault(opening.channel, Counter())[opening.language] += 1
     reports = []
@@ -191,6 +193,7 @@ def planned(
                 update=plan.number,
                 required=channel.config.options.required,
                 unchanged=bool(tally[State.UNCHANGED, False]),
+                error=None if counts.planned else reasons.get(channel.name),
                 variants=words,
                 cost=_cost(channel.config, words, due[channel.name]) if channel.name in due else None,
             )
@@ -215,7 +218,7 @@ def recorded(
         state, counts = _summary(tally)
         worst = ledger.entries(incident, number, name, {state})
         entry = worst[0] if worst else None
-        due = ledger.next_try(incident, number, name)
+        due = ledger.next_try(incident, number, name) or _settled_at(entry, variants[0].kind)
         reports.append(
             ChannelReport(
                 channel=name,
@@ -240,6 +243,13 @@ def recorded(
             )
         )
     return reports
+
+
+def _settled_at(entry: Entry | None, kind: str) -> datetime | None:
+    """When a look-up can be the last word on what is in doubt: before, asking again can only find it."""
+    if entry is None or entry.state is not State.IN_DOUBT:
+        return None
+    return (entry.delivery.attempted_at or entry.changed_at) + registry.channel_class(kind).semantics.settle
 
 
 def _tallies(ledger: Ledger, incident: str, number: int, channel: str) -> list[Tally]:

@@ -666,10 +666,37 @@ def test_one_recipient_of_many_can_be_settled_alone(desk: Desk) -> None:
 def test_everybody_in_doubt_is_settled_however_many_they_are(desk: Desk) -> None:
     rows = [f"P,+6149157{number:04},en" for number in range(510)]
     (desk.folder / "customers.csv").write_text("\n".join(["name,phone,language", *rows]) + "\n")
-    desk.trouble["sms"] = Uncertain("no answer")
-    desk.announce("sms")
+    desk.announce("sms", control=Control(max_time=0))
+    ledger = desk.app().ledger
+    while entry := ledger.claim("cards", 1, "sms", desk.clock.now(), "ana@desk"):
+        ledger.move(entry, Move(Event.LOST, State.IN_DOUBT), desk.clock.now(), "ana@desk")
     report = desk.app().settle("cards", "sms", Event.SETTLED_PUBLISHED, url=None, target=None)
     assert (by_name(report)["sms"].counts.accepted, report.exit_code) == (510, ExitCode.DONE)
+
+
+def test_a_provider_that_keeps_losing_answers_is_asked_for_no_more_in_this_run(desk: Desk) -> None:
+    desk.audience(*(f"P{number}" for number in range(40)))
+    desk.trouble["sms"] = Uncertain("no answer")
+    report = desk.announce("sms")
+    counts = by_name(report)["sms"].counts
+    assert report.exit_code == ExitCode.IN_DOUBT
+    assert 5 <= counts.in_doubt <= 13  # five in a row, and what the other workers had begun
+    assert counts.pending == 40 - counts.in_doubt
+
+
+def test_what_a_person_saw_of_people_has_no_address(desk: Desk) -> None:
+    desk.trouble[BEN] = Uncertain("no answer")
+    desk.announce("sms")
+    report = desk.app().settle("cards", "sms", Event.SETTLED_PUBLISHED, url="", target=BEN)
+    assert (report.exit_code, by_name(report)["sms"].counts.accepted) == (ExitCode.DONE, 2)
+
+
+def test_the_id_of_what_a_person_saw_is_replied_to_by_the_next_update(doubtful: Desk) -> None:
+    doubtful.app().settle("cards", "x", Event.SETTLED_PUBLISHED, url="https://x.com/bank/status/77", target=None)
+    doubtful.announce("x", **IDENTIFIED)
+    thread = doubtful.sent[-1][1].thread
+    assert thread is not None
+    assert thread.provider_id == "77"
 
 
 @pytest.mark.parametrize("channel", ["facebook", "sms", "nowhere"])

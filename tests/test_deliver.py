@@ -760,9 +760,7 @@ def test_a_clock_that_was_set_back_settles_nothing(desk: Desk) -> None:
     ("error", "asked"),
     [
         (Unavailable("cannot be reached"), 2),  # once before sending, once after
-        (Rejected("dead token", account=True), 2),
         (ConfigError("TOKEN is not set"), 2),
-        (Rejected("this one is odd"), 3),
         (KeyError("a bug"), 3),
     ],
 )
@@ -780,6 +778,24 @@ def test_a_look_up_that_fails_leaves_the_doubt_and_is_not_repeated_in_vain(
     desk.run()
     assert ([State.IN_DOUBT] * 3, asked) == (desk.states(), len({item.key for item in postbox.asked}))
     assert postbox.sent == []
+
+
+@pytest.mark.parametrize(("error", "asked"), [(Rejected("dead token", account=True), 1), (Rejected("odd"), 3)])
+def test_a_provider_that_will_not_tell_leaves_the_decision_to_a_person(desk: Desk, error: Rejected, asked: int) -> None:
+    def refuse(_: Delivery) -> Receipt | None:
+        raise error
+
+    postbox = Archive(shows=refuse)
+    postbox.semantics = semantics(LookUp.EVENTUAL, settle=timedelta(minutes=5))
+    desk.add(postbox, targets=("a", "b", "c"))
+    for _ in range(3):
+        desk.crash()
+    desk.run()
+    assert desk.states() == [State.IN_DOUBT] * 3
+    desk.clock.wait(301, threading.Event())
+    postbox.asked.clear()
+    desk.run()
+    assert ([State.NEEDS_DECISION] * 3, asked) == (desk.states(), len(postbox.asked))
 
 
 def test_who_may_not_read_may_still_publish(desk: Desk) -> None:

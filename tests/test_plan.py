@@ -251,7 +251,7 @@ def test_bad_rows_and_empty_audiences_are_pointed_out(newsroom: Newsroom) -> Non
     drawn = plan.draw(newsroom.message(), newsroom.config, audiences=crowds, only=["smtp"], now=newsroom.now)
 
     assert drawn.warnings == (
-        "smtp: 1 rows are left out; the first: customers.csv:3: is no address",
+        "smtp: 1 row is left out, the first on line 3",
         "smtp: nobody in the audience has such an address",
     )
 

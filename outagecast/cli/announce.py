@@ -141,7 +141,7 @@ def announce(request: Request, *, wants_json: bool, dry_run: bool, yes: bool, ma
     \b
     Examples:
       outagecast announce incident.yaml
-      outagecast announce incident.yaml --status resolved --set ended_at=2026-11-22T20:50+11:00
+      outagecast announce incident.yaml --status identified --set "cause=A power cut."
       outagecast announce incident.yaml --yes --json        in a runbook
     """
     from outagecast.cli import progress

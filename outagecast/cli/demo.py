@@ -220,7 +220,8 @@ def _farewell(telling: Telling, page: Path, *, kept: Path | None, code: ExitCode
         screen.write(f"{click.style('What was written down:', bold=True)} {record}")
     if code is ExitCode.DONE:
         screen.write(
-            f"{click.style('Your own:', bold=True)} outagecast init, then outagecast preview examples/card-payments.yaml"
+            f"{click.style('Your own:', bold=True)} outagecast init, "
+            "then outagecast preview examples/card-payments.yaml"
         )
 
 

@@ -80,7 +80,14 @@ def resume(invocation: Invocation, incident: str | None, max_time: float | None,
 @click.command(short_help="Say what became of a delivery in doubt.")
 @click.argument("incident", shell_complete=complete.incidents)
 @click.argument("channel", shell_complete=complete.channels)
-@click.option("--published", "url", metavar="URL", help="It is out, and here it can be seen.")
+@click.option(
+    "--published",
+    "url",
+    metavar="[URL]",
+    is_flag=False,
+    flag_value="",
+    help="It is out, and here it can be seen; a text or a mail has no address.",
+)
 @click.option("--not-published", is_flag=True, help="It is not out; a later resume may try again.")
 @click.option("--resend", is_flag=True, help="It is not out: send it at the next resume.")
 @click.option("--recipient", metavar="ADDRESS", help="Only this recipient's [default: all that are in doubt].")
@@ -114,9 +121,10 @@ def settle(
     ]
     if len(chosen) != 1:
         raise UsageError(Problem("say one of --published URL, --not-published, --resend", "look at the channel first"))
-    if url is not None:
-        _check(url)
     app = _app(invocation)
+    config = app.config.channels.get(channel)
+    if url is not None and not (url == "" and config and config.is_bulk):
+        _check(url)
     report = app.settle(incident, channel, chosen[0], url=url, target=recipient)
     _tell(app, report, invocation, wants_json=wants_json)
     return ExitCode(report.exit_code)
@@ -136,6 +144,7 @@ def _tell(app: App, report: Report, invocation: Invocation, *, wants_json: bool)
     if invocation.verbose:
         screen.note(f"config: {app.config.path}")
         screen.note(f"ledger: {app.config.ledger}{'' if app.has_ledger else ' (not there yet)'}")
+    output.advice(report.warnings, verbose=invocation.verbose)
     output.outcome(report, app.config.organisation.timezone, wants_json=wants_json, verbose=invocation.verbose)
 
 

@@ -287,15 +287,30 @@ def test_a_folder_in_its_place_is_told(banner: Banner, path: Path) -> None:
 
 
 def test_a_missing_folder_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    banner = Banner(Settings(path=tmp_path / "www" / "banner.html"))
+    banner = Banner(Settings(path=tmp_path / "www" / "public" / "banner.html"))
 
     error = refused(banner)
     with pytest.raises(Rejected) as caught:
         banner.check()
 
     assert isinstance(error, Rejected)
-    assert (error.account, error.code, error.hint) == (True, "ENOENT", f"mkdir -p {tmp_path / 'www'}")
+    assert (error.account, error.code, error.hint) == (True, "ENOENT", f"mkdir -p {tmp_path / 'www' / 'public'}")
     assert caught.value.hint == error.hint
+
+
+def test_the_last_folder_of_the_path_is_made_for_the_web_server_to_read(tmp_path: Path) -> None:
+    banner = Banner(Settings(path=tmp_path / "public" / "banner.html"))
+    banner.check()
+    assert list(tmp_path.iterdir()) == []
+
+    before = os.umask(0o077)
+    try:
+        banner.send(DELIVERY)
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "public").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "public" / "banner.html").read_text() != ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

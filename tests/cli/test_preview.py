@@ -231,10 +231,10 @@ def test_a_bad_row_of_the_audience_is_named_by_its_line_or_left_out_on_request(b
     accepted = cli_json("preview", "incident.yaml", "--accept-bad-rows")
 
     assert refused["exit_code"] == 65
-    assert [error["line"] for error in refused["errors"] if error["line"]] == [2]
+    assert [error["line"] for error in refused["errors"] if error["line"]] == [2, 3]
     counts = {channel["channel"]: channel["counts"]["planned"] for channel in accepted["channels"]}
     assert (accepted["exit_code"], counts["sms"], counts["email"]) == (0, 1, 1)
-    assert any("sms: 1 rows are left out" in warning for warning in accepted["warnings"])
+    assert any("sms: 1 row is left out, the first on line 2" in warning for warning in accepted["warnings"])
 
 
 def test_an_unknown_channel_is_a_usage_error_with_the_nearest_name(bank: Bank, cli_json: CliJson) -> None:
