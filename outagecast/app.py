@@ -24,6 +24,7 @@ from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Variant
 from outagecast.plan import Plan
 from outagecast.report import ChannelReport, Report
+from outagecast.transitions import TRANSITIONS
 
 if typing.TYPE_CHECKING:
     from outagecast.deliver import Progress
@@ -161,8 +162,6 @@ class App:
 
     def _decide(self, entry: Entry, decision: Event, url: str | None) -> None:
         """Walk one doubtful delivery to the decision, by the same table as everything else."""
-        from outagecast.deliver import TRANSITIONS
-
         steps = {State.ATTEMPTING: Event.LOST, State.IN_DOUBT: Event.EXHAUSTED, State.NEEDS_DECISION: decision}
         while event := steps.get(entry.state):
             receipt = _seen_at(url) if event is Event.SETTLED_PUBLISHED else None
@@ -216,7 +215,7 @@ class App:
 
     def _holder(self) -> str:
         """Who is sending from this ledger at this moment; empty if nobody is."""
-        from outagecast.ledger.sqlite import held_by
+        from outagecast.ledger.lock import held_by
 
         holder, is_alive = held_by(Path(self.config.ledger.removeprefix("sqlite:///")))
         is_us = f"(process {os.getpid()}," in holder

@@ -254,7 +254,8 @@ class Check:
 
     def _ledger(self) -> Iterator[Item]:
         """Whether it can be written safely; where there is none yet, whether one could be, and none is made."""
-        from outagecast.ledger.sqlite import SqliteLedger, held_by
+        from outagecast.ledger.lock import held_by
+        from outagecast.ledger.sqlite import SqliteLedger
 
         path = self._ledger_path
         exists = path.exists()

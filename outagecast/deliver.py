@@ -18,47 +18,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from outagecast.channel import Channel, Finds, Idempotency, LookUp, OnDoubt, Semantics
-from outagecast.clock import Clock
+from outagecast.clock import Clock, Timer
 from outagecast.errors import ConfigError, ConflictError, LedgerError, OutagecastError, Problem, Rejected, Unavailable
 from outagecast.ledger import Entry, Event, Ledger, Move
 from outagecast.model import DOUBTFUL, Receipt, State
 from outagecast.text import clean
+from outagecast.transitions import TRANSITIONS
 
 if TYPE_CHECKING:
     from outagecast.config import ChannelConfig
-
-# The whole life of a delivery. What is not in it cannot happen.
-TRANSITIONS: Mapping[tuple[State, Event], State] = {
-    (State.READY, Event.CLAIMED): State.ATTEMPTING,
-    (State.READY, Event.SUPERSEDED): State.SUPERSEDED,
-    (State.READY, Event.EXPIRED): State.EXPIRED,
-    (State.READY, Event.CANCELLED): State.CANCELLED,
-    (State.ATTEMPTING, Event.RECEIPT): State.ACCEPTED,
-    (State.ATTEMPTING, Event.FOUND): State.ACCEPTED,  # the provider says it carries this already, and shows it
-    (State.ATTEMPTING, Event.NOT_SENT): State.READY,
-    (State.ATTEMPTING, Event.REFUSED): State.FAILED,
-    (State.ATTEMPTING, Event.LOST): State.IN_DOUBT,
-    # Doubt is sticky: a later refusal does not prove that the earlier attempt never arrived.
-    (State.IN_DOUBT, Event.REPLAYED): State.IN_DOUBT,
-    (State.IN_DOUBT, Event.RECEIPT): State.ACCEPTED,
-    (State.IN_DOUBT, Event.NOT_SENT): State.IN_DOUBT,
-    (State.IN_DOUBT, Event.REFUSED): State.IN_DOUBT,
-    (State.IN_DOUBT, Event.LOST): State.IN_DOUBT,
-    (State.IN_DOUBT, Event.FOUND): State.ACCEPTED,
-    (State.IN_DOUBT, Event.ABSENT): State.READY,
-    (State.IN_DOUBT, Event.EXHAUSTED): State.NEEDS_DECISION,
-    (State.NEEDS_DECISION, Event.FOUND): State.ACCEPTED,  # to be seen is proof, however late
-    (State.NEEDS_DECISION, Event.SETTLED_PUBLISHED): State.ACCEPTED,
-    (State.NEEDS_DECISION, Event.SETTLED_NOT_PUBLISHED): State.FAILED,
-    (State.NEEDS_DECISION, Event.SETTLED_RESEND): State.READY,
-    (State.FAILED, Event.REVIVED): State.READY,
-    **{(seen, Event.SEEN): State.VERIFIED for seen in (State.ACCEPTED, State.VERIFIED, State.MISMATCH, State.MISSING)},
-    **{
-        (seen, Event.SEEN_DIFFERENT): State.MISMATCH
-        for seen in (State.ACCEPTED, State.VERIFIED, State.MISMATCH, State.MISSING)
-    },
-    **{(seen, Event.GONE): State.MISSING for seen in (State.ACCEPTED, State.VERIFIED, State.MISMATCH, State.MISSING)},
-}
 
 RETRY_FOR = 30.0  # seconds a run waits for a provider that said "later", when nothing else is said
 _BACKOFF = (1.0, 30.0)  # seconds: the first wait, and the longest
@@ -194,24 +162,6 @@ class Run:
         """Show what happened. A terminal that went away must not end a run."""
         with contextlib.suppress(Exception):
             self.watch(progress)
-
-
-class Timer:
-    """Seconds since it was made, by a clock that may be set meanwhile: set back, it adds nothing and takes nothing."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._last = clock.now()
-        self._seconds = 0.0
-        self._lock = threading.Lock()
-
-    def seconds(self) -> float:
-        """How long it has run."""
-        with self._lock:
-            now = self._clock.now()
-            self._seconds += max(0.0, (now - self._last).total_seconds())
-            self._last = now
-            return self._seconds
 
 
 class _Lane:

@@ -54,7 +54,7 @@ class ComponentState(StrEnum):
 
 
 class State(StrEnum):
-    """Where one delivery stands; the moves between states are ``outagecast.deliver.TRANSITIONS``."""
+    """Where one delivery stands; the moves between states are ``outagecast.transitions.TRANSITIONS``."""
 
     READY = "ready"
     ATTEMPTING = "attempting"

@@ -19,7 +19,6 @@ from outagecast.channel import Channel, Idempotency, Limit, LookUp, OnDoubt, Sem
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig
 from outagecast.config import load as load_config
-from outagecast.deliver import TRANSITIONS
 from outagecast.errors import (
     ConfigError,
     ConflictError,
@@ -36,6 +35,7 @@ from outagecast.ledger import Event, Move
 from outagecast.message import Message
 from outagecast.model import Delivery, Receipt, State
 from outagecast.report import ChannelReport, Report
+from outagecast.transitions import TRANSITIONS
 
 START = datetime(2026, 11, 22, 7, 32, tzinfo=UTC)
 HOLD = Semantics(Idempotency.NONE, LookUp.EVENTUAL, OnDoubt.HOLD, timedelta(minutes=5), "test")

@@ -17,13 +17,14 @@ from typing import Any, ClassVar, Literal, cast
 import pytest
 
 from outagecast.channel import Channel, Idempotency, Limit, LookUp, OnDoubt, Semantics
-from outagecast.clock import Clock
+from outagecast.clock import Clock, Timer
 from outagecast.config import ChannelConfig, Options
-from outagecast.deliver import RETRY_FOR, TRANSITIONS, Progress, Run, Timer
+from outagecast.deliver import RETRY_FOR, Progress, Run
 from outagecast.errors import ConfigError, ConflictError, LedgerError, Problem, Rejected, Unavailable, Uncertain
 from outagecast.ledger import Entry, Event, Move, Opening, Update
 from outagecast.ledger.sqlite import SqliteLedger
 from outagecast.model import Delivery, Receipt, State, Status, Variant
+from outagecast.transitions import TRANSITIONS
 
 START = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 SETTLE = timedelta(minutes=5)

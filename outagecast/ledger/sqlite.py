@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
-import hashlib
 import json
 import os
 import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from outagecast.errors import ConflictError, LedgerError, Problem
 from outagecast.ledger import Carried, Entry, Event, Move, Opening, Past, Tally, Update
-from outagecast.model import Delivery, Receipt, State, Status, Variant
-from outagecast.person import operator
+from outagecast.ledger.lock import hold
+from outagecast.ledger.rows import from_update, key_of, maybe, stamp, to_entry, to_update
+from outagecast.model import State, Variant
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MOST_ENTRIES = 500
@@ -36,26 +35,6 @@ _ENTRY = """
       FROM delivery d JOIN variant v ON v.id = d.variant
       JOIN incident_update u ON u.incident = d.incident AND u.number = d.number
 """
-
-
-def held_by(path: Path) -> tuple[str, bool]:
-    """Who is announcing from the ledger at ``path``, and whether they still are; "" for nobody. Changes nothing.
-
-    Not alive and yet named is a run that was cut short. The lock itself is only tried where somebody left a name: for a
-    moment it would keep an announcement from starting.
-    """
-    try:
-        with path.with_name(path.name + ".lock").open("rb") as file:
-            holder = file.read(200).decode(errors="replace").strip()
-            if not holder:
-                return "", False
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return holder, True
-            return holder, False
-    except OSError:
-        return "", False
 
 
 def slugs(path: Path) -> list[str]:
@@ -161,32 +140,8 @@ class SqliteLedger:
                     self._db.execute("ROLLBACK")
             raise
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        # The kernel frees it when the process dies, and not before: a lease by the clock breaks when a laptop sleeps.
-        path = self.path.with_name(self.path.name + ".lock")
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise _unusable(path, error) from None
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another run"
-                raise ConflictError(
-                    Problem(f"{holder} is announcing from this ledger", "wait for it; look with: outagecast status")
-                ) from None
-            except OSError as error:  # a network disk without locks
-                raise _unusable(path, error) from None
-            with suppress(OSError):  # only so that others can be told
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{operator()} (process {os.getpid()}, since {_now()})\n".encode(), 0)
-            yield
-            with suppress(OSError):
-                os.ftruncate(descriptor, 0)
-        finally:
-            os.close(descriptor)
+    def lock(self) -> AbstractContextManager[None]:
+        return hold(self.path)
 
     @_guarded
     def incidents(self) -> list[str]:
@@ -196,7 +151,7 @@ class SqliteLedger:
     @_guarded
     def past(self, incident: str, channels: Collection[str] | None = None) -> Past:
         updates = [
-            _update(row)
+            to_update(row)
             for row in self._db.execute("SELECT * FROM incident_update WHERE incident = ? ORDER BY number", (incident,))
         ]
         pairs = self._db.execute("SELECT DISTINCT channel, number FROM delivery WHERE incident = ?", (incident,))
@@ -212,7 +167,7 @@ class SqliteLedger:
             )
             for row in rows:
                 key = (channel, row["target"], row["language"])
-                carried[key] = Carried(row["number"], State(row["state"]), row["digest"], _maybe(row["attempted_at"]))
+                carried[key] = Carried(row["number"], State(row["state"]), row["digest"], maybe(row["attempted_at"]))
         return Past(incident, updates, carried, opened)
 
     @_guarded
@@ -220,7 +175,7 @@ class SqliteLedger:
         with self._transaction():
             is_new = self._existing(update) is None
             if is_new:
-                self._insert("incident_update", _row(update))
+                self._insert("incident_update", from_update(update))
             numbers: dict[tuple[str, str], int] = {}
             for variant in variants:
                 numbers[variant.channel, variant.language] = self._freeze(update, variant)
@@ -286,14 +241,14 @@ class SqliteLedger:
             "delivery",
             {
                 **dict(zip(("incident", "channel", "target", "language"), where, strict=True)),
-                "key": _key(update.number, *where),
+                "key": key_of(update.number, *where),
                 "number": update.number,
                 "variant": variant,
                 "state": opening.state.value,
                 "reason": opening.reason,
-                "expires_at": _stamp(opening.expires_at),
-                "attempted_at": _stamp(opening.attempted_at),
-                "changed_at": _stamp(update.opened_at),
+                "expires_at": stamp(opening.expires_at),
+                "attempted_at": stamp(opening.attempted_at),
+                "changed_at": stamp(update.opened_at),
             },
             otherwise="IGNORE",  # another run of the same update opened it a moment ago
         )
@@ -319,18 +274,18 @@ class SqliteLedger:
         where = (incident, number, channel)
         due = " WHERE d.incident = ? AND d.number = ? AND d.channel = ? AND d.state = 'ready'"
         with self._transaction():
-            for row in self._db.execute(f"{_ENTRY}{due} AND d.expires_at <= ?", (*where, _stamp(now))).fetchall():
+            for row in self._db.execute(f"{_ENTRY}{due} AND d.expires_at <= ?", (*where, stamp(now))).fetchall():
                 self._change(row["id"], State.READY, Move(Event.EXPIRED, State.EXPIRED, "too old to be sent"), now, by)
             row = self._db.execute(
                 # in the index's own order, what was never tried first: a hundred thousand others cost nothing
                 f"{_ENTRY}{due} AND (d.not_before IS NULL OR d.not_before <= ?) ORDER BY d.not_before, d.id LIMIT 1",
-                (*where, _stamp(now)),
+                (*where, stamp(now)),
             ).fetchone()
             if row is None:
                 return None
             self._change(row["id"], State.READY, Move(Event.CLAIMED, State.ATTEMPTING), now, by)
             row = self._db.execute(f"{_ENTRY} WHERE d.id = ?", (row["id"],)).fetchone()
-        return _entry(row)
+        return to_entry(row)
 
     @_guarded
     def next_try(self, incident: str, number: int, channel: str) -> datetime | None:
@@ -341,7 +296,7 @@ class SqliteLedger:
         ).fetchone()
         if row is None:
             return None
-        return _maybe(row["not_before"]) or datetime.min.replace(tzinfo=UTC)
+        return maybe(row["not_before"]) or datetime.min.replace(tzinfo=UTC)
 
     @_guarded
     def move(self, entry: Entry, move: Move, now: datetime, by: str) -> None:
@@ -360,9 +315,9 @@ class SqliteLedger:
             " provider_id = coalesce(?, provider_id), url = coalesce(?, url), detail = coalesce(?, detail)"
             " WHERE id = ? AND state = ?",
             (
-                *(move.to.value, move.reason, move.code, move.refused, _stamp(move.not_before), _stamp(now)),
+                *(move.to.value, move.reason, move.code, move.refused, stamp(move.not_before), stamp(now)),
                 *(attempt, replay),
-                *(move.forget_attempt, _stamp(now) if attempt else None),
+                *(move.forget_attempt, stamp(now) if attempt else None),
                 *(receipt and receipt.provider_id, receipt and receipt.url, receipt and receipt.detail),
                 *(delivery, before.value),
             ),
@@ -373,7 +328,7 @@ class SqliteLedger:
             "transition",
             {
                 "delivery": delivery,
-                "at": _stamp(now),
+                "at": stamp(now),
                 "from_state": before.value,
                 "to_state": move.to.value,
                 "event": move.event.value,
@@ -392,7 +347,7 @@ class SqliteLedger:
             f" AND d.id > ? ORDER BY d.id LIMIT {MOST_ENTRIES}",
             (incident, number, channel, *(state.value for state in states), after),
         )
-        return [_entry(row) for row in rows]
+        return [to_entry(row) for row in rows]
 
     @_guarded
     def tallies(self, incident: str, number: int) -> list[Tally]:
@@ -421,74 +376,3 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _update(row: sqlite3.Row) -> Update:
-    return Update(
-        incident=row["incident"],
-        number=row["number"],
-        status=Status(row["status"]),
-        fingerprint=row["fingerprint"],
-        written=row["written"],
-        digest=row["digest"],
-        opened_at=_time(row["opened_at"]),
-        opened_by=row["opened_by"],
-        started_at=_maybe(row["started_at"]),
-        next_update_at=_maybe(row["next_update_at"]),
-    )
-
-
-def _row(update: Update) -> dict[str, object]:
-    values: dict[str, object] = {name: getattr(update, name) for name in Update.__slots__}
-    return {name: _stamp(value) if isinstance(value, datetime) else value for name, value in values.items()}
-
-
-def _key(number: int, *where: str) -> str:
-    """The delivery's key: the same for the same target whatever ledger it was drawn in."""
-    return hashlib.blake2b("\x00".join((*where, str(number))).encode(), digest_size=16).hexdigest()
-
-
-def _entry(row: sqlite3.Row) -> Entry:
-    return Entry(
-        id=row["id"],
-        channel=row["channel"],
-        state=State(row["state"]),
-        attempts=row["attempts"],
-        replays=row["replays"],
-        changed_at=_time(row["changed_at"]),
-        refused=bool(row["refused"]),
-        reason=row["reason"],
-        code=row["code"],
-        not_before=_maybe(row["not_before"]),
-        receipt=Receipt(row["provider_id"], row["url"], row["detail"]) if row["provider_id"] else None,
-        delivery=Delivery(
-            key=row["key"],
-            incident=row["incident"],
-            update=row["number"],
-            status=Status(row["update_status"]),
-            target=row["target"],
-            language=row["language"],
-            parts=json.loads(row["parts"]),
-            opened_at=_time(row["update_opened_at"]),
-            attempted_at=_maybe(row["attempted_at"]),
-            expires_at=_maybe(row["expires_at"]),
-            thread=Receipt(row["thread_id"]) if row["thread_id"] else None,
-        ),
-    )
-
-
-def _stamp(time: datetime | None) -> str | None:
-    """UTC, of fixed width, so that stamps sort as text."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time else None
-
-
-def _time(stamp: str) -> datetime:
-    return datetime.fromisoformat(stamp)
-
-
-def _maybe(stamp: str | None) -> datetime | None:
-    return _time(stamp) if stamp else None
-
-
-def _now() -> str:
-    return datetime.now().astimezone().strftime("%H:%M %Z")

@@ -19,7 +19,8 @@ import pytest
 
 from outagecast.errors import ConflictError, ExitCode, LedgerError
 from outagecast.ledger import Event, Move, Opening, Update
-from outagecast.ledger.sqlite import MIGRATIONS, SqliteLedger, held_by, slugs
+from outagecast.ledger.lock import held_by
+from outagecast.ledger.sqlite import MIGRATIONS, SqliteLedger, slugs
 from outagecast.model import State, Status, Variant
 from outagecast.person import operator
 

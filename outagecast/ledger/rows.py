@@ -1,0 +1,78 @@
+"""Rows of the ledger's tables as the nouns they stand for, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from datetime import UTC, datetime
+
+from outagecast.ledger import Entry, Update
+from outagecast.model import Delivery, Receipt, State, Status
+
+
+def to_update(row: sqlite3.Row) -> Update:
+    return Update(
+        incident=row["incident"],
+        number=row["number"],
+        status=Status(row["status"]),
+        fingerprint=row["fingerprint"],
+        written=row["written"],
+        digest=row["digest"],
+        opened_at=moment(row["opened_at"]),
+        opened_by=row["opened_by"],
+        started_at=maybe(row["started_at"]),
+        next_update_at=maybe(row["next_update_at"]),
+    )
+
+
+def from_update(update: Update) -> dict[str, object]:
+    values: dict[str, object] = {name: getattr(update, name) for name in Update.__slots__}
+    return {name: stamp(value) if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def key_of(number: int, *where: str) -> str:
+    """The delivery's key: the same for the same target whatever ledger it was drawn in."""
+    return hashlib.blake2b("\x00".join((*where, str(number))).encode(), digest_size=16).hexdigest()
+
+
+def to_entry(row: sqlite3.Row) -> Entry:
+    return Entry(
+        id=row["id"],
+        channel=row["channel"],
+        state=State(row["state"]),
+        attempts=row["attempts"],
+        replays=row["replays"],
+        changed_at=moment(row["changed_at"]),
+        refused=bool(row["refused"]),
+        reason=row["reason"],
+        code=row["code"],
+        not_before=maybe(row["not_before"]),
+        receipt=Receipt(row["provider_id"], row["url"], row["detail"]) if row["provider_id"] else None,
+        delivery=Delivery(
+            key=row["key"],
+            incident=row["incident"],
+            update=row["number"],
+            status=Status(row["update_status"]),
+            target=row["target"],
+            language=row["language"],
+            parts=json.loads(row["parts"]),
+            opened_at=moment(row["update_opened_at"]),
+            attempted_at=maybe(row["attempted_at"]),
+            expires_at=maybe(row["expires_at"]),
+            thread=Receipt(row["thread_id"]) if row["thread_id"] else None,
+        ),
+    )
+
+
+def stamp(time: datetime | None) -> str | None:
+    """UTC, of fixed width, so that stamps sort as text."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time else None
+
+
+def moment(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp)
+
+
+def maybe(stamp: str | None) -> datetime | None:
+    return moment(stamp) if stamp else None
