@@ -325,7 +325,8 @@ def _story(channel: ChannelReport, update: int | None, zone: ZoneInfo, *, verbos
     if channel.error and channel.state.value != "unchanged":
         lines.append(printable(channel.error))
     if channel.retry_after_s:
-        lines.append(f"can be tried again in {seconds(channel.retry_after_s)}")
+        when = "resume will know more" if channel.state.value == "in_doubt" else "can be tried again"
+        lines.append(f"{when} in {seconds(channel.retry_after_s)}")
     if verbose:
         lines.append(f"update {channel.update}, {channel.attempts} attempts, {channel.provider_id or 'no provider id'}")
     return lines
