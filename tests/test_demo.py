@@ -125,6 +125,7 @@ def test_it_tells_the_whole_story_with_nothing_configured(tmp_path: Path) -> Non
     assert taken < 15
     for words in ("1 of 3 The first word", "2 of 3 An update", "3 of 3 The end", "Nobody is told"):
         assert words in shown
+    assert ("LIVE" in shown, shown.count("update 3 resolved REHEARSAL")) == (False, 1)
     doubt, command = shown.index("facebook UNKNOWN"), shown.index("$ outagecast resume card-payments-")
     assert doubt < command < shown.index("3 of 3")
     assert shown.count("accepted for 21 of 22 people, 1 refused") >= 1

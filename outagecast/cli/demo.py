@@ -145,7 +145,7 @@ class Telling:
             self.providers.facebook.behave("error_500", method="GET")  # and it cannot be asked at once
         report = self._run(company, lambda control: company.announce(prepared, said, control), prepared)
         screen.write("")
-        output.outcome(report, story.ZONE, wants_json=False, verbose=False)
+        output.outcome(report, story.ZONE, wants_json=False, verbose=False, label="REHEARSAL")
         self._look(report)
         self._wait("go on")
         return report
@@ -156,7 +156,7 @@ class Telling:
         screen.write(f"$ {command}")
         self._wait("run it")
         report = self._run(company, lambda control: company.resume(report.incident, control))
-        output.outcome(report, story.ZONE, wants_json=False, verbose=False)
+        output.outcome(report, story.ZONE, wants_json=False, verbose=False, label="REHEARSAL")
         self._wait("go on")
         return report
 

@@ -225,20 +225,20 @@ def _due(channel: ChannelReport) -> int:
 # -- after ---------------------------------------------------------------------------------------------------------
 
 
-def outcome(report: Report, zone: ZoneInfo, *, wants_json: bool, verbose: bool) -> None:
-    """What is out, what is not, what is unknown, and the one command to type next."""
+def outcome(report: Report, zone: ZoneInfo, *, wants_json: bool, verbose: bool, label: str = "LIVE") -> None:
+    """What is out, what is not, what is unknown, and the one command to type next; ``label`` says to whom."""
     explain(report.errors)
     if wants_json:
         dump(report)
     elif report.incident is None:
         screen.write("Nothing was ever announced from this ledger.")
     else:
-        for line in _outcome_lines(report, zone, screen.width(), verbose=verbose):
+        for line in _outcome_lines(report, zone, screen.width(), label, verbose=verbose):
             screen.write(line)
 
 
-def _outcome_lines(report: Report, zone: ZoneInfo, columns: int, *, verbose: bool) -> Iterator[str]:
-    yield from _head_lines(report, "LIVE", columns)
+def _outcome_lines(report: Report, zone: ZoneInfo, columns: int, label: str, *, verbose: bool) -> Iterator[str]:
+    yield from _head_lines(report, label, columns)
     yield from screen.wrap(_verdict(report.channels), columns)
     yield ""
     widest = max((len(channel.channel) for channel in report.channels), default=0)
