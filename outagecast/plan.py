@@ -157,7 +157,10 @@ def expiry(channel: ChannelConfig, plan: Plan, config: Config) -> datetime | Non
     """When this channel's words are too old to be sent for the first time."""
     if channel.options.expires:
         return plan.as_of + channel.options.expires
-    return plan.next_update_at + config.promise.update_every if plan.next_update_at else None
+    if plan.next_update_at is None:
+        return None
+    # A promise that had passed when it was written is advice to the officer, and no reason to tell nobody.
+    return max(plan.next_update_at, plan.as_of) + config.promise.update_every
 
 
 def openings(plan: Plan, variants: Sequence[Variant], config: Config) -> Iterator[Opening]:

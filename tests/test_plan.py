@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -199,15 +200,21 @@ def test_public_words_grow_stale_with_the_next_promise_and_mails_after_hours(new
     assert plan.expiry(drawn.channels[0].config, draw(status="resolved"), newsroom.config) is None
 
 
-def test_words_that_would_be_too_old_at_once_are_refused_before_anything_is_opened(
+def test_a_promise_that_has_passed_is_pointed_out_and_keeps_nobody_from_being_told(
     newsroom: Newsroom, draw: Draw
 ) -> None:
-    ended = newsroom.now - newsroom.config.promise.update_every
-    with pytest.raises(PlanError, match="too old to be sent to x, facebook, banner") as refused:
-        draw(next_update_at=ended.isoformat())
+    drawn = draw(next_update_at="2026-11-21T20:00+11:00", started_at="2026-11-21T18:30+11:00")
+    assert plan.expiry(drawn.channels[0].config, drawn, newsroom.config) == newsroom.now + timedelta(minutes=30)
+    assert any("next_update_at has passed" in warning for warning in drawn.warnings)
+
+
+def test_words_too_old_to_be_sent_are_not_opened_on_further_channels(newsroom: Newsroom, draw: Draw) -> None:
+    opened = newsroom.now - timedelta(hours=1)
+    newsroom.said(opened, next_update_at="2026-11-22T18:00+11:00", started_at=None)
+    seen = Past("card-payments", (replace(newsroom.updates[0], next_update_at=opened),), {}, {("x", 1)})
+    with pytest.raises(PlanError, match="too old to be sent to facebook, banner") as refused:
+        draw("x", "facebook", "banner", past=seen, next_update_at="2026-11-22T18:00+11:00", started_at=None)
     assert refused.value.exit_code == 65
-    assert draw(next_update_at=(ended + timedelta(minutes=1)).isoformat()).is_new
-    assert draw("smtp", next_update_at=ended.isoformat()).is_new  # mails have hours
 
 
 def test_the_organisations_contact_fills_in_for_the_messages(draw: Draw) -> None:
