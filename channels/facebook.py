@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import json
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,7 @@ from outagecast.channel import Grant, Idempotency, Limit, LookUp, OnDoubt, Seman
 from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
 from outagecast.model import Delivery, Published, Receipt
 from outagecast.secret import Secret
-from outagecast.text import clean
+from outagecast.text import clean, folded
 
 if TYPE_CHECKING:
     import requests
@@ -125,12 +124,12 @@ class Facebook:
         """The Page's post with this text since the first attempt."""
         since = (delivery.attempted_at or delivery.opened_at) - CLOCK_SKEW
         query = {"fields": FIELDS, "since": str(int(since.timestamp())), "limit": str(MOST_POSTS)}
-        wanted = _fold(delivery.parts["text"])
+        wanted = folded(delivery.parts["text"])
         try:
             for _ in range(MOST_PAGES):
                 answer = self._call("GET", f"{self._settings.page_id}/published_posts", query)
                 for post in answer.get("data", []):
-                    if _fold(post.get("message")) == wanted:
+                    if folded(str(post.get("message") or "")) == wanted:
                         return _receipt(post["id"], post.get("permalink_url"))
                 if "next" not in answer.get("paging", {}):  # the only sign of the end: a page before it may be empty
                     break
@@ -145,7 +144,9 @@ class Facebook:
         post = self._read(post_id)
         if post is None or post.get("is_published") is False:
             return None
-        return Published({"text": _fold(post.get("message"))}, _receipt(post_id, post.get("permalink_url")).url)
+        return Published(
+            {"text": folded(str(post.get("message") or ""))}, _receipt(post_id, post.get("permalink_url")).url
+        )
 
     def withdraw(self, receipt: Receipt) -> None:
         """Delete the post."""
@@ -275,7 +276,3 @@ def _post_id(receipt: Receipt) -> str:
 def _receipt(post_id: str, permalink: object = None) -> Receipt:
     known = isinstance(permalink, str) and re.fullmatch("https://[!-~]+", permalink)
     return Receipt(post_id, str(permalink) if known else f"https://www.facebook.com/{post_id}")
-
-
-def _fold(text: object) -> str:
-    return " ".join(unicodedata.normalize("NFC", str(text or "")).split())

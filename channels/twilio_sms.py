@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unav
 from outagecast.measure import sms
 from outagecast.model import Delivery, Published, Receipt
 from outagecast.secret import Secret
+from outagecast.text import folded
 
 if TYPE_CHECKING:
     import requests
@@ -270,4 +270,4 @@ def _readable(error: type[ChannelError]) -> Iterator[None]:
 
 def _canonical(text: str | None) -> str:
     """The words alone: composed the same way, every run of spaces one, and without what a trial account puts before."""
-    return " ".join(unicodedata.normalize("NFC", (text or "").removeprefix(_TRIAL)).split())
+    return folded((text or "").removeprefix(_TRIAL))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,7 +20,7 @@ from outagecast.errors import ChannelError, Rejected, Unavailable, Uncertain
 from outagecast.measure import X_LIMIT, x_length
 from outagecast.model import Delivery, Published, Receipt
 from outagecast.secret import Secret
-from outagecast.text import clean
+from outagecast.text import clean, folded
 
 BUILT_IN = "https://api.twitter.com"  # in tweepy, where it cannot be set; X documents api.x.com
 CLOCK_SKEW = timedelta(minutes=1)  # by how much our clock may run ahead of X's
@@ -126,7 +125,7 @@ class X:
         def seek(client: Any) -> Receipt | None:
             user_id = number if dash and number.isdecimal() else _data(client.get_me())["id"]
             posts = _data(client.get_users_tweets(user_id, user_auth=True, **options)) or []
-            same = (post["id"] for post in posts if _as_published(post, wanted) == _fold(wanted))
+            same = (post["id"] for post in posts if _as_published(post, wanted) == folded(wanted))
             return next((self._receipt(post_id) for post_id in same), None)
 
         return self._ask(seek)
@@ -251,10 +250,6 @@ def _data(answer: dict[str, Any]) -> Any:
     raise Rejected(f"X answered with an error: {clean(words)}", code=problem)
 
 
-def _fold(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
 def _as_published(post: dict[str, Any], wanted: str) -> str:
     """A post's text with X's changes undone: links in full, ``&amp;`` ``&lt;`` ``&gt;`` as characters."""
     text = post["text"]
@@ -263,4 +258,4 @@ def _as_published(post: dict[str, Any], wanted: str) -> str:
         bare = full.partition("://")[2]  # X puts http:// before a bare domain
         spellings = (full, full.rstrip("/"), bare, bare.rstrip("/"))
         text = text.replace(link["url"], next((one for one in spellings if one and one in wanted), full))
-    return _fold(text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    return folded(text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))

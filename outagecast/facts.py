@@ -15,6 +15,7 @@ from outagecast.channel import Carries
 from outagecast.measure import sms
 from outagecast.message import UNKNOWN, Message
 from outagecast.model import Status
+from outagecast.text import folded
 from outagecast.wording import Moment, Wording, bare, first_sentence
 
 _INCIDENT = (Status.INVESTIGATING, Status.IDENTIFIED)
@@ -90,7 +91,7 @@ class Said(NamedTuple):
         translated = self.written.get("translations", {}).get(language, {})
         value = translated.get(name) or self.written.get(name) or ()
         texts = [value] if isinstance(value, str) else value
-        return tuple(" ".join(unicodedata.normalize("NFC", text).split()) for text in texts)
+        return tuple(map(folded, texts))
 
 
 class Fact(NamedTuple):

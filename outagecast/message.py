@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import typing
-import unicodedata
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ from outagecast.document import Document, Node, Place, nearest
 from outagecast.errors import MessageError, Problem
 from outagecast.model import ComponentState, Impact, Status
 from outagecast.schema import Parse, Reshape, about
-from outagecast.text import clean, harmful_characters
+from outagecast.text import clean, folded, harmful_characters
 
 UNKNOWN = "unknown"  # an honest value of `cause` and `scope`, which is said in words
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -33,7 +32,7 @@ _LIKE = "2026-11-22T18:30+11:00"
 
 
 def _text(value: str, _: object = None) -> str:
-    text = " ".join(unicodedata.normalize("NFC", value).split())
+    text = folded(value)
     if not text:
         raise ValueError("is empty; write a value, or remove the line")
     return text
@@ -279,7 +278,7 @@ class Message:
 def _meant(node: Node) -> Node:
     """The same facts, however they were quoted and folded; an empty list says no more than none."""
     if isinstance(node, str):
-        return " ".join(unicodedata.normalize("NFC", node).split())
+        return folded(node)
     if isinstance(node, list):
         return [_meant(item) for item in node]
     return {key: _meant(value) for key, value in node.items() if value}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from outagecast.secret import redact
 
@@ -18,6 +19,11 @@ _SPACE = re.compile(r"\s+")
 def harmful_characters(text: str) -> list[tuple[int, str]]:
     """Where control, bidi and invisible characters stand in ``text``, as (offset, name such as ``U+202E``)."""
     return [(found.start(), f"U+{ord(found.group()):04X}") for found in _HARMFUL.finditer(text)]
+
+
+def folded(text: str) -> str:
+    """The words alone, for comparing with what a network shows: NFC, every run of white space one space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def printable(text: str) -> str:

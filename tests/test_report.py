@@ -37,30 +37,6 @@ def channel(counts: Counts = ACCEPTED, state: State = State.ACCEPTED, **changes:
 GONE = channel(state=State.MISSING, differs=True)
 
 
-def test_every_code_has_the_number_and_name_that_runbooks_know() -> None:
-    assert {code.label: int(code) for code in ExitCode} == {
-        "done": 0,
-        "bug": 1,
-        "usage": 2,
-        "partial": 10,
-        "nothing_published": 11,
-        "in_doubt": 12,
-        "pending": 13,
-        "differs": 14,
-        "approval_needed": 20,
-        "approval_invalid": 21,
-        "conflict": 22,
-        "mode_mismatch": 23,
-        "overdue": 24,
-        "bad_input": 65,
-        "ledger": 74,
-        "permission": 77,
-        "config": 78,
-        "interrupted": 130,
-        "terminated": 143,
-    }
-
-
 def test_what_is_most_urgent_is_said_first() -> None:
     assert [int(code) for code in PRECEDENCE] == [14, 12, 22, 130, 143, 10, 13, 11, 24, 0]
 
