@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from outagecast.channel import Channel
+from outagecast.errors import ConfigError, Problem
 
 BUILTIN = {
     "x": "outagecast.channels.x:X",
@@ -17,6 +18,7 @@ BUILTIN = {
     "banner": "outagecast.channels.banner:Banner",
 }
 ENTRY_POINTS = "outagecast.channels.v1"
+STATED = ("kind", "parts", "addresses", "escapes", "semantics", "imports")  # what the core asks a class, unmade
 
 
 @cache
@@ -34,14 +36,18 @@ def is_known(kind: str) -> bool:
 
 @cache
 def channel_class(kind: str) -> type[Channel]:
-    """The class that speaks to ``kind``. Raises KeyError for a kind that nobody provides."""
+    """The class that speaks to ``kind``. Raises KeyError where nobody provides it, ConfigError for half of one."""
     if kind in BUILTIN:
         module, _, name = BUILTIN[kind].partition(":")
         return typing.cast("type[Channel]", getattr(importlib.import_module(module), name))
     from importlib.metadata import entry_points
 
     for point in entry_points(group=ENTRY_POINTS, name=kind):
-        return typing.cast("type[Channel]", point.load())
+        found = point.load()
+        if lacking := [name for name in STATED if not hasattr(found, name)]:
+            hint = "its package is for another version of outagecast"
+            raise ConfigError(Problem(f'the kind "{kind}" ({point.value}) does not state {", ".join(lacking)}', hint))
+        return typing.cast("type[Channel]", found)
     raise KeyError(kind)
 
 

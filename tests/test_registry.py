@@ -18,9 +18,12 @@ from dataclasses import dataclass
 class Settings:
     room: str
 class Chat:
-    kind = "chat"
+    kind, parts, addresses, escapes, semantics, imports = "chat", {}, None, frozenset(), None, ()
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+
+class Half:
+    kind = "half"
 """
 
 
@@ -31,7 +34,9 @@ def python(tmp_path: Path) -> Callable[[str], str]:
     info = tmp_path / "chatcast-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chatcast\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[outagecast.channels.v1]\nchat = chatcast:Chat\nx = chatcast:Chat\n")
+    (info / "entry_points.txt").write_text(
+        "[outagecast.channels.v1]\nchat = chatcast:Chat\nx = chatcast:Chat\nhalf = chatcast:Half\n"
+    )
 
     def run(program: str) -> str:
         program = f"import sys; sys.path.append({str(tmp_path)!r}); from outagecast import registry\n{program}"
@@ -85,7 +90,15 @@ def test_an_installed_package_adds_a_kind_and_cannot_take_the_name_of_a_shipped_
 ) -> None:
     program = (
         "settings = registry.settings_class('chat')\n"
-        "print(registry.kinds().count('x'), registry.kinds()[-1], registry.create('chat', settings(room='a')).kind,\n"
+        "print(registry.kinds().count('x'), registry.kinds()[-2], registry.create('chat', settings(room='a')).kind,\n"
         "      registry.channel_class('x').__module__)"
     )
     assert python(program) == "1 chat chat outagecast.channels.x"
+
+
+def test_a_kind_that_does_not_state_what_the_core_asks_is_refused_by_its_name(python: Callable[[str], str]) -> None:
+    program = "try: registry.channel_class('half')\nexcept Exception as error: print(type(error).__name__, error)"
+    assert python(program) == (
+        'ConfigError the kind "half" (chatcast:Half) does not state parts, addresses, escapes, semantics, imports '
+        "(its package is for another version of outagecast)"
+    )
