@@ -97,7 +97,7 @@ def read(source: str | Path, stdin: typing.BinaryIO | None, error: type[Outageca
             with Path(source).open("rb") as file:
                 raw = file.read(MOST_BYTES + 1)
     except OSError as failure:
-        raise error(Problem(f"cannot read {name}: {failure.strerror}")) from None
+        raise error(Problem(f"cannot be read: {failure.strerror}", file=name)) from None
     if len(raw) > MOST_BYTES:
         raise error(Problem(f"longer than {MOST_BYTES // 1024} KiB", file=name))
     try:

@@ -139,7 +139,7 @@ def test_a_dash_is_what_comes_in_on_standard_input() -> None:
 
 
 def test_a_file_that_is_not_there_or_is_a_folder_says_so(tmp_path: Path) -> None:
-    with pytest.raises(MessageError, match=r"cannot read .*none: No such file or directory"):
+    with pytest.raises(MessageError, match=r"none: cannot be read: No such file or directory"):
         document.read(tmp_path / "none", None, MessageError)
     with pytest.raises(MessageError, match="Is a directory"):
         document.read(tmp_path, None, MessageError)
