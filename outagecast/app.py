@@ -213,6 +213,11 @@ class App:
 
         return SqliteLedger(Path(self.config.ledger.removeprefix("sqlite:///")))
 
+    def close(self) -> None:
+        """Let go of the ledger, if it was opened."""
+        if "ledger" in vars(self):
+            self.ledger.close()
+
     def _holder(self) -> str:
         """Who is sending from this ledger at this moment; empty if nobody is."""
         from outagecast.ledger.lock import held_by

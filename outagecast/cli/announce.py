@@ -200,6 +200,7 @@ class _Session:
             status=request.status,
             facts=request.facts,
         )
+        click.get_current_context().call_on_close(self.app.close)
         self.prepared = self.app.prepare(
             self.said, only=request.only, without=request.without, accept_bad_rows=request.accept_bad_rows
         )

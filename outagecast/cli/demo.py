@@ -125,6 +125,8 @@ class Telling:
         except (click.Abort, Interrupted) as left:
             _say("Stopped.", "Nobody was told anything.")
             return left.code if isinstance(left, Interrupted) else ExitCode.INTERRUPTED
+        finally:
+            company.close()
         return ExitCode.DONE
 
     def _announce(self, company: App, step: story.Step) -> Report:

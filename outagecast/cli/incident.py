@@ -152,4 +152,6 @@ def _app(invocation: Invocation) -> App:
     from outagecast import app
     from outagecast.person import operator
 
-    return app.start(invocation.config, operator())
+    its = app.start(invocation.config, operator())
+    click.get_current_context().call_on_close(its.close)
+    return its
