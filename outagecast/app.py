@@ -19,7 +19,7 @@ from outagecast.channel import Channel
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig, Config
 from outagecast.errors import AudienceError, ConfigError, ConflictError, ExitCode, PlanError, Problem, UsageError
-from outagecast.ledger import NOTHING_PAST, Entry, Event, Ledger, Move, Opening, Past, Update
+from outagecast.ledger import NOTHING_PAST, Entry, Event, Ledger, Move, Opening, Past, Update, every_entry
 from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Variant
 from outagecast.plan import Plan
@@ -276,10 +276,7 @@ class App:
         ).run()
 
     def _entries(self, slug: str, number: int, channel: str, states: Collection[State]) -> Iterator[Entry]:
-        last = 0
-        while page := self.ledger.entries(slug, number, channel, states, after=last):
-            yield from page
-            last = page[-1].id
+        return every_entry(self.ledger, slug, number, channel, states)
 
     def _revive(self, slug: str, numbers: Mapping[str, int]) -> None:
         """What failed for a reason of ours is worth another try once somebody asks."""

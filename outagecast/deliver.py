@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from outagecast.channel import Channel, Finds, Idempotency, LookUp, OnDoubt, Semantics
 from outagecast.clock import Clock, Timer
 from outagecast.errors import ConfigError, ConflictError, LedgerError, OutagecastError, Problem, Rejected, Unavailable
-from outagecast.ledger import Entry, Event, Ledger, Move
+from outagecast.ledger import Entry, Event, Ledger, Move, every_entry
 from outagecast.model import DOUBTFUL, Receipt, State
 from outagecast.text import clean
 from outagecast.transitions import TRANSITIONS
@@ -200,11 +200,7 @@ class _Lane:
         self._reconcile(may_resend=False)
 
     def _entries(self, *states: State) -> Iterator[Entry]:
-        """All of the channel's deliveries in these states, page by page: a page is read before it is changed."""
-        last = 0
-        while page := self._run.ledger.entries(*self._where, states, after=last):
-            yield from page
-            last = page[-1].id
+        return every_entry(self._run.ledger, *self._where, states)
 
     def _adapter(self) -> Channel | None:
         """An adapter, unless none can be made; then nothing was sent, and the channel is dead."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -84,7 +84,7 @@ class Plan:
     organisation: Organisation
     channels: tuple[PlannedChannel, ...]
     earlier: tuple[Said, ...] = ()  # what was said before, oldest first, and this message outdates
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
 def draw(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -129,7 +129,7 @@ class Report:
     next_update_at: datetime | None = None
     errors: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
-    channels: Sequence[ChannelReport] = field(default=())
+    channels: Sequence[ChannelReport] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The JSON contract, version 1."""

@@ -6,7 +6,7 @@ One ledger, one promise: whoever announces from a second ledger is not known to 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -197,3 +197,11 @@ class Ledger(Protocol):
     def close(self) -> None:
         """Let go of the file."""
         ...
+
+
+def every_entry(ledger: Ledger, incident: str, number: int, channel: str, states: Collection[State]) -> Iterator[Entry]:
+    """All of a channel's deliveries in these states, page by page: a page is read before it is changed."""
+    last = 0
+    while page := ledger.entries(incident, number, channel, states, after=last):
+        yield from page
+        last = page[-1].id
