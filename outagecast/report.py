@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from outagecast import measure, registry, render
 from outagecast.config import ChannelConfig, Price, Promise
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
-from outagecast.ledger import Entry, Ledger, Opening, Tally, Update
+from outagecast.ledger import Entry, Ledger, Opening, Update
 from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
 from outagecast.plan import Plan
 
@@ -206,9 +206,11 @@ def recorded(
 ) -> list[ChannelReport]:
     """The state of an incident's channels. ``numbers``: which update to judge each channel by."""
     reports = []
+    tallies = {number: ledger.tallies(incident, number) for number in set(numbers.values())}
+    words = {number: ledger.variants(incident, number) for number in set(numbers.values())}
     for name, number in numbers.items():
-        tally = Counter({(item.state, item.refused): item.count for item in _tallies(ledger, incident, number, name)})
-        variants = [variant for variant in ledger.variants(incident, number) if variant.channel == name]
+        tally = Counter({(item.state, item.refused): item.count for item in tallies[number] if item.channel == name})
+        variants = [variant for variant in words[number] if variant.channel == name]
         if not tally:
             if name in channels:  # nobody in its audience
                 mine = channels[name]
@@ -250,10 +252,6 @@ def _settled_at(entry: Entry | None, kind: str) -> datetime | None:
     if entry is None or entry.state is not State.IN_DOUBT:
         return None
     return (entry.delivery.attempted_at or entry.changed_at) + registry.channel_class(kind).semantics.settle
-
-
-def _tallies(ledger: Ledger, incident: str, number: int, channel: str) -> list[Tally]:
-    return [item for item in ledger.tallies(incident, number) if item.channel == channel]
 
 
 def _summary(tally: Mapping[tuple[State, bool], int]) -> tuple[State, Counts]:
