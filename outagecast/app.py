@@ -24,7 +24,6 @@ from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Variant
 from outagecast.plan import Plan
 from outagecast.report import ChannelReport, Report
-from outagecast.transitions import TRANSITIONS
 
 if typing.TYPE_CHECKING:
     from outagecast.deliver import Progress
@@ -165,11 +164,9 @@ class App:
         steps = {State.ATTEMPTING: Event.LOST, State.IN_DOUBT: Event.EXHAUSTED, State.NEEDS_DECISION: decision}
         while event := steps.get(entry.state):
             receipt = _seen_at(url) if event is Event.SETTLED_PUBLISHED else None
-            to = TRANSITIONS[entry.state, event]
             reason = f"{self.by} looked and decided" if event is decision else entry.reason
-            move = Move(event, to, reason, receipt=receipt, forget_attempt=to is State.READY)
-            self.ledger.move(entry, move, self.clock.now(), self.by)
-            entry = replace(entry, state=to)
+            state = self.ledger.move(entry, Move(event, reason, receipt=receipt), self.clock.now(), self.by)
+            entry = replace(entry, state=state)
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -283,7 +280,7 @@ class App:
         for name, number in numbers.items():
             for entry in self._entries(slug, number, name, {State.FAILED}):
                 if not entry.refused:
-                    self.ledger.move(entry, Move(Event.REVIVED, State.READY), self.clock.now(), self.by)
+                    self.ledger.move(entry, Move(Event.REVIVED), self.clock.now(), self.by)
 
     def _newest(self, slug: str) -> dict[str, int]:
         """For each channel the newest update that was opened there, be it only to pass it over."""

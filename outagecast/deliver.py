@@ -23,7 +23,6 @@ from outagecast.errors import ConfigError, ConflictError, LedgerError, Outagecas
 from outagecast.ledger import Entry, Event, Ledger, Move, every_entry
 from outagecast.model import DOUBTFUL, Receipt, State
 from outagecast.text import clean
-from outagecast.transitions import TRANSITIONS
 
 if TYPE_CHECKING:
     from outagecast.config import ChannelConfig
@@ -133,20 +132,16 @@ class Run:
         not_before: datetime | None = None,
     ) -> Entry:
         """Write down what happened, as the table has it. Raises LedgerError with the receipt if that cannot be kept."""
-        to = TRANSITIONS[entry.state, event]
         move = Move(
             event=event,
-            to=to,
             reason=reason or (_reason(error) if error else None),
             code=getattr(error, "code", None) or None,
-            refused=to is State.FAILED and isinstance(error, Rejected) and error.recipient,
+            refused=isinstance(error, Rejected) and error.recipient,
             not_before=not_before,
             receipt=receipt,
-            # Nothing of what came before can be out: a later doubt begins with its own attempt.
-            forget_attempt=to is State.READY,
         )
         try:
-            self.ledger.move(entry, move, self.clock.now(), self.by)
+            state = self.ledger.move(entry, move, self.clock.now(), self.by)
         except (LedgerError, ConflictError) as failure:
             said = (
                 f"took it: {receipt.url or receipt.provider_id}"
@@ -155,8 +150,8 @@ class Run:
             )
             lost = Problem(f"this could not be written down: {entry.channel} {said}")
             raise type(failure)(*failure.problems, lost) from failure
-        self.tell(Progress(entry.channel, event, to, move.reason))
-        return replace(entry, state=to)
+        self.tell(Progress(entry.channel, event, state, move.reason))
+        return replace(entry, state=state)
 
     def tell(self, progress: Progress) -> None:
         """Show what happened. A terminal that went away must not end a run."""

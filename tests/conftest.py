@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -26,9 +27,10 @@ import yaml
 
 from outagecast import audience, config, document, message, plan, render
 from outagecast.errors import MessageError
-from outagecast.ledger import Past, Update
-from outagecast.model import Recipient, Variant
+from outagecast.ledger import Entry, Event, Ledger, Move, Past, Update
+from outagecast.model import Recipient, State, Variant
 from outagecast.rehearsal import Providers
+from outagecast.transitions import TRANSITIONS
 
 
 @pytest.fixture
@@ -62,6 +64,31 @@ MESSAGE: dict[str, Any] = {
 _OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
+
+
+def way_to(state: State) -> list[Event]:
+    """The shortest way there that a delivery which is ready can take: one step at least."""
+    ways: list[tuple[State, list[Event]]] = [(State.READY, [])]
+    for here, events in ways:
+        for (before, event), after in TRANSITIONS.items():
+            if before is here and after is state:
+                return [*events, event]
+            if before is here and len(events) < len(State):
+                ways.append((after, [*events, event]))
+    raise AssertionError(f"no way leads to {state}")
+
+
+@pytest.fixture
+def lead() -> Callable[..., None]:
+    """Leads a delivery that is ready to a state, as the table allows; what is given goes with the last step."""
+
+    def lead(ledger: Ledger, entry: Entry, state: State, now: datetime, **last: Any) -> None:
+        *events, end = way_to(state)
+        for event in events:
+            entry = replace(entry, state=ledger.move(entry, Move(event), now, "ana@desk"))
+        ledger.move(entry, Move(end, **last), now, "ana@desk")
+
+    return lead
 
 
 class Terminal:

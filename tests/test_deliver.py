@@ -198,7 +198,7 @@ class Desk:
 
     def doubt(self) -> None:
         self.crash()
-        self.ledger.move(self.entry(), Move(Event.LOST, State.IN_DOUBT, "no answer"), self.clock.now(), "ana@desk")
+        self.ledger.move(self.entry(), Move(Event.LOST, "no answer"), self.clock.now(), "ana@desk")
 
     def history(self) -> list[str]:
         return [row["event"] for row in self.ledger._db.execute("SELECT event FROM transition ORDER BY seq")]
@@ -1037,7 +1037,7 @@ def test_a_delivery_that_another_run_changed_stops_the_run_and_names_the_receipt
     def meddle(_: Delivery) -> Receipt:
         other = SqliteLedger(tmp_path / "outagecast.db")
         first = other.entries(SLUG, 1, "x", {State.ATTEMPTING})[0]
-        other.move(first, Move(Event.LOST, State.IN_DOUBT), START, "ben@desk")
+        other.move(first, Move(Event.LOST), START, "ben@desk")
         other.close()
         return Receipt("77")
 

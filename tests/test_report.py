@@ -14,7 +14,7 @@ import pytest
 from outagecast import report
 from outagecast.config import ChannelConfig, Options, Promise
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
-from outagecast.ledger import Event, Move, Opening, Update
+from outagecast.ledger import Opening, Update
 from outagecast.ledger.sqlite import SqliteLedger
 from outagecast.model import Receipt, State, Status, Variant
 from outagecast.report import ChannelReport, Counts, Report
@@ -154,7 +154,7 @@ PASSED_OVER = {State.SKIPPED, State.UNCHANGED}
 
 
 @pytest.fixture
-def judged(ledger: SqliteLedger) -> Judge:
+def judged(ledger: SqliteLedger, lead: Callable[..., None]) -> Judge:
     """The report on a channel whose deliveries are in these states; ``refused``, of the failed ones."""
 
     def judge(*states: State, refused: int = 0, due: datetime | None = None) -> ChannelReport:
@@ -164,16 +164,14 @@ def judged(ledger: SqliteLedger) -> Judge:
             for number, state in enumerate(states)
         ]
         ledger.open(update, [VARIANT], openings)
-        for state in states:
-            if state in PASSED_OVER:
-                continue
-            entry = ledger.claim(SLUG, 1, "x", NOW, "ana@desk")
-            assert entry is not None
+        ready = ledger.entries(SLUG, 1, "x", {State.READY})
+        for entry, state in zip(ready, [state for state in states if state not in PASSED_OVER], strict=True):
             own = state is State.FAILED and refused > 0
             refused -= own
             receipt = Receipt("77", "https://x.example/77") if state in {State.ACCEPTED, State.MISSING} else None
-            to = Move(Event.LOST, state, f"is {state}", refused=own, receipt=receipt)
-            ledger.move(entry, replace(to, not_before=due if state is State.READY else None), NOW, "ana@desk")
+            not_before = due if state is State.READY else None
+            last = {"reason": f"is {state}", "refused": own, "receipt": receipt, "not_before": not_before}
+            lead(ledger, entry, state, NOW, **last)
         (result,) = report.recorded(ledger, SLUG, {"x": 1}, {"x": X}, NOW)
         return result
 

@@ -115,16 +115,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change of state to be written down, with what came of it."""
+    """What happened to a delivery, to be written down; which state that leads to, the table says."""
 
     event: Event
-    to: State
     reason: str | None = None
     code: str | None = None
-    refused: bool = False
+    refused: bool = False  # where it failed: for the recipient's own reason
     not_before: datetime | None = None
     receipt: Receipt | None = None
-    forget_attempt: bool = False  # nothing of it can be out: a later look-up need not reach back to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +175,12 @@ class Ledger(Protocol):
         """When the next ready delivery is due; None if none is ready."""
         ...
 
-    def move(self, entry: Entry, move: Move, now: datetime, by: str) -> None:
-        """Write down a change of state. Raises ConflictError where the entry has left the state it was read in."""
+    def move(self, entry: Entry, move: Move, now: datetime, by: str) -> State:
+        """Write down what happened; the state it leads to.
+
+        Raises ConflictError where the entry has left the state it was read in, and KeyError where nothing of the kind
+        can happen in that state.
+        """
         ...
 
     def entries(

@@ -20,6 +20,7 @@ from outagecast.ledger import Carried, Entry, Event, Move, Opening, Past, Tally,
 from outagecast.ledger.lock import hold
 from outagecast.ledger.rows import from_update, key_of, maybe, stamp, to_entry, to_update
 from outagecast.model import State, Variant
+from outagecast.transitions import TRANSITIONS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MOST_ENTRIES = 500
@@ -234,9 +235,7 @@ class SqliteLedger:
             " AND number < ? AND state = 'ready'",
             (*where, update.number),
         ).fetchall():
-            self._change(
-                row["id"], State.READY, Move(Event.SUPERSEDED, State.SUPERSEDED), update.opened_at, update.opened_by
-            )
+            self._change(row["id"], State.READY, Move(Event.SUPERSEDED), update.opened_at, update.opened_by)
         self._insert(
             "delivery",
             {
@@ -275,7 +274,7 @@ class SqliteLedger:
         due = " WHERE d.incident = ? AND d.number = ? AND d.channel = ? AND d.state = 'ready'"
         with self._transaction():
             for row in self._db.execute(f"{_ENTRY}{due} AND d.expires_at <= ?", (*where, stamp(now))).fetchall():
-                self._change(row["id"], State.READY, Move(Event.EXPIRED, State.EXPIRED, "too old to be sent"), now, by)
+                self._change(row["id"], State.READY, Move(Event.EXPIRED, "too old to be sent"), now, by)
             row = self._db.execute(
                 # in the index's own order, what was never tried first: a hundred thousand others cost nothing
                 f"{_ENTRY}{due} AND (d.not_before IS NULL OR d.not_before <= ?) ORDER BY d.not_before, d.id LIMIT 1",
@@ -283,7 +282,7 @@ class SqliteLedger:
             ).fetchone()
             if row is None:
                 return None
-            self._change(row["id"], State.READY, Move(Event.CLAIMED, State.ATTEMPTING), now, by)
+            self._change(row["id"], State.READY, Move(Event.CLAIMED), now, by)
             row = self._db.execute(f"{_ENTRY} WHERE d.id = ?", (row["id"],)).fetchone()
         return to_entry(row)
 
@@ -299,13 +298,14 @@ class SqliteLedger:
         return maybe(row["not_before"]) or datetime.min.replace(tzinfo=UTC)
 
     @_guarded
-    def move(self, entry: Entry, move: Move, now: datetime, by: str) -> None:
+    def move(self, entry: Entry, move: Move, now: datetime, by: str) -> State:
         with self._transaction():
-            self._change(entry.id, entry.state, move, now, by)
+            return self._change(entry.id, entry.state, move, now, by)
 
-    def _change(self, delivery: int, before: State, move: Move, now: datetime, by: str) -> None:
+    def _change(self, delivery: int, before: State, move: Move, now: datetime, by: str) -> State:
+        to = TRANSITIONS[before, move.event]
         receipt = move.receipt
-        attempt = move.to is State.ATTEMPTING
+        attempt = to is State.ATTEMPTING
         # A replay that was certainly not sent is no second copy.
         replay = (move.event is Event.REPLAYED) - (move.event is Event.NOT_SENT and before is State.IN_DOUBT)
         changed = self._db.execute(
@@ -315,9 +315,10 @@ class SqliteLedger:
             " provider_id = coalesce(?, provider_id), url = coalesce(?, url), detail = coalesce(?, detail)"
             " WHERE id = ? AND state = ?",
             (
-                *(move.to.value, move.reason, move.code, move.refused, stamp(move.not_before), stamp(now)),
-                *(attempt, replay),
-                *(move.forget_attempt, stamp(now) if attempt else None),
+                *(to.value, move.reason, move.code, move.refused and to is State.FAILED),
+                *(stamp(move.not_before), stamp(now), attempt, replay),
+                # What may be sent again was certainly never out: a later look-up need not reach back to it.
+                *(to is State.READY, stamp(now) if attempt else None),
                 *(receipt and receipt.provider_id, receipt and receipt.url, receipt and receipt.detail),
                 *(delivery, before.value),
             ),
@@ -330,12 +331,13 @@ class SqliteLedger:
                 "delivery": delivery,
                 "at": stamp(now),
                 "from_state": before.value,
-                "to_state": move.to.value,
+                "to_state": to.value,
                 "event": move.event.value,
                 "reason": move.reason,
                 "by": by,
             },
         )
+        return to
 
     @_guarded
     def entries(
