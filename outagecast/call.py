@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
 
 CONNECT = 5.0  # seconds for one connection attempt
+# The clock that goes on while a laptop sleeps: on Linux its own; macOS's monotonic one does, though Python's does not.
+_ALWAYS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _active = threading.local()
 T = TypeVar("T")
@@ -27,11 +30,18 @@ class DeadlineExceeded(Exception):
     """The call took longer than it may. Its thread is left to die; it can send no first byte any more."""
 
 
+def _elapsing() -> float:
+    """Seconds since some moment, sleep included."""
+    return time.clock_gettime(_ALWAYS)
+
+
 class Call:
     """One call: run it under a deadline, cut it off when that passes, and know how far it got."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, elapsing: Callable[[], float] = _elapsing) -> None:
         self.seconds = seconds
+        self._elapsing = elapsing
+        self._began = elapsing()
         self.phase = Phase.UNKNOWN
         self._expired = False
         self._lock = threading.Lock()
@@ -42,7 +52,12 @@ class Call:
         self._advance(Phase.CONNECTING)
 
     def sending(self) -> None:
-        """The gate before the first byte: raises DeadlineExceeded rather than let a late call through."""
+        """The gate before the first byte: raises DeadlineExceeded rather than let a late call through.
+
+        Late is also one that slept in a closed laptop, and whose words may be out of date by now.
+        """
+        if self._elapsing() - self._began > self.seconds and self.phase is not Phase.SENDING:
+            raise DeadlineExceeded
         self._advance(Phase.SENDING)
 
     def _advance(self, phase: Phase) -> None:

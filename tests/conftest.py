@@ -33,6 +33,22 @@ from outagecast.rehearsal import Providers
 from outagecast.transitions import TRANSITIONS
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What this machine remembers of ledgers is kept out of the developer's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """Nobody asks whether the made-up links of the tests open, except who means to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ALONE, "1")
+        yield
+
+
 @pytest.fixture
 def reference_data() -> Callable[[str], Path]:
     """A function from a name such as ``sms/vectors.json`` to that file of the reference data, kept out of the repo."""
@@ -61,6 +77,7 @@ MESSAGE: dict[str, Any] = {
     "apology": "We're sorry, above all if you're at a till right now.",
     "next_update_at": "30m",
 }
+ALONE = "OUTAGECAST_NO_LINK_CHECK"
 _OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
@@ -194,7 +211,11 @@ class Bank:
         mine = {name: value for name, value in os.environ.items() if not name.startswith("OUTAGECAST_")}
         for name in ("NO_COLOR", "COLUMNS", "LINES", "EDITOR", "VISUAL"):
             mine.pop(name, None)
-        return {**mine, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **self.providers.environment}
+        return {**mine, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", ALONE: "1", **self.providers.environment}
+
+    def is_posting(self, name: str) -> bool:
+        """Whether a request to publish has reached one of the providers."""
+        return any(request.method == "POST" for request in getattr(self.providers, name).requests)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line."""

@@ -16,12 +16,14 @@ from typing import Any, ClassVar, Literal, cast
 
 import pytest
 
+from outagecast import lane
 from outagecast.channel import Channel, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.clock import Clock, Timer
 from outagecast.config import ChannelConfig, Options
-from outagecast.deliver import RETRY_FOR, Progress, Run
+from outagecast.deliver import RETRY_FOR, Run
 from outagecast.errors import ConfigError, ConflictError, LedgerError, Problem, Rejected, Unavailable, Uncertain
-from outagecast.ledger import Entry, Event, Move, Opening, Update
+from outagecast.lane import Progress
+from outagecast.ledger import UNSURE_FOR, Entry, Event, Move, Opening, Update
 from outagecast.ledger.sqlite import SqliteLedger
 from outagecast.model import Delivery, Receipt, State, Status, Variant
 from outagecast.transitions import TRANSITIONS
@@ -149,13 +151,14 @@ class Desk:
         postbox: Any,
         *,
         name: str = "x",
+        kind: str = "x",
         targets: tuple[str, ...] = ("",),
         workers: int = 1,
         rate: float | None = None,
         expires_at: datetime | None = None,
     ) -> None:
         self.postboxes[name] = postbox
-        options = Options(kind="smtp" if workers > 1 else "x", rate=rate)
+        options = Options(kind="smtp" if workers > 1 else kind, rate=rate)
         self.configs[name] = ChannelConfig(name=name, options=options, settings=SimpleNamespace(connections=workers))
         variant = Variant(name, "x", "en", {"text": "Cards fail."}, 1, "en/x.text.j2", [], [])
         openings = [Opening(name, target, "en", State.READY, None, expires_at) for target in targets]
@@ -252,6 +255,113 @@ def test_an_event_that_cannot_happen_is_a_bug_that_changes_nothing(desk: Desk) -
     assert desk.states() == [State.READY]
 
 
+# -- what another ledger may have sent ---
+
+
+def test_a_first_word_that_is_out_already_is_not_said_again(desk: Desk) -> None:
+    postbox = Archive(shows=lambda _: Receipt("9", "https://x.example/9"))
+    desk.add(postbox)
+    desk.run()
+    assert (desk.states(), postbox.sent, desk.entry().receipt) == (
+        [State.ACCEPTED],
+        [],
+        Receipt("9", "https://x.example/9"),
+    )
+    assert desk.history() == ["claimed", "found"]
+    assert postbox.asked[0].attempted_at == START - UNSURE_FOR
+
+
+def test_each_language_of_a_public_post_is_looked_for(desk: Desk) -> None:
+    postbox = Archive(shows=lambda delivery: Receipt("9") if delivery.target == "b" else None)
+    desk.add(postbox, targets=("a", "b", "c"))
+    desk.run()
+    assert (desk.states(), [item.target for item in postbox.sent]) == ([State.ACCEPTED] * 3, ["a", "c"])
+
+
+def test_of_many_recipients_the_first_is_asked_about_and_nobody_else_if_they_have_nothing(desk: Desk) -> None:
+    postbox = Archive()
+    desk.add(postbox, kind="twilio_sms", targets=("a", "b", "c"))
+    desk.run()
+    assert ([item.target for item in postbox.asked], len(postbox.sent)) == (["a"], 3)
+
+
+def test_where_the_first_of_many_has_it_each_other_one_is_in_doubt_and_looked_up(desk: Desk) -> None:
+    postbox = Archive(shows=lambda delivery: None if delivery.target == "c" else Receipt(f"id-{delivery.target}"))
+    postbox.semantics = semantics(LookUp.EVENTUAL)
+    desk.add(postbox, kind="twilio_sms", targets=("a", "b", "c"))
+    desk.run()
+    assert (desk.states(), postbox.sent) == ([State.ACCEPTED, State.ACCEPTED, State.NEEDS_DECISION], [])
+    assert {item.attempted_at for item in postbox.asked} == {START - UNSURE_FOR}
+
+
+@pytest.mark.parametrize("error", [Unavailable("down"), Rejected("may not read", account=True), ValueError("a bug")])
+def test_a_look_up_that_fails_keeps_no_first_word_back(desk: Desk, error: Exception) -> None:
+    def fail(_: Delivery) -> Receipt | None:
+        raise error
+
+    postbox = Archive(shows=fail)
+    desk.add(postbox)
+    desk.run()
+    assert (desk.states(), len(postbox.sent)) == ([State.ACCEPTED], 1)
+
+
+def test_a_look_up_that_hangs_keeps_a_first_word_back_for_a_moment_only(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "LOOK", 0.05)
+    hung = threading.Event()
+
+    def hang(_: Delivery) -> None:
+        hung.wait(10)
+
+    postbox = Archive(shows=hang)
+    desk.add(postbox)
+    desk.run()
+    hung.set()
+    assert (desk.states(), len(postbox.sent)) == ([State.ACCEPTED], 1)
+
+
+def test_where_a_repeat_is_harmless_nobody_is_asked_first(desk: Desk) -> None:
+    postbox = Archive()
+    postbox.semantics = semantics(LookUp.STRONG, OnDoubt.REPLAY, Idempotency.NATURAL)
+    desk.add(postbox)
+    desk.run()
+    assert (len(postbox.asked), len(postbox.sent)) == (0, 1)
+
+
+@pytest.mark.parametrize(("is_unsure", "asked"), [(True, 1), (False, 0)])
+def test_a_later_update_is_looked_for_only_if_the_ledger_may_have_forgotten_it(
+    desk: Desk, is_unsure: bool, asked: int
+) -> None:
+    postbox = Archive()
+    desk.add(postbox)
+    desk.run()
+    postbox.asked.clear()
+    update = Update(SLUG, 2, Status.IDENTIFIED, "g", "{}", "d", START, "ana@desk")
+    variant = Variant("x", "x", "en", {"text": "Found it."}, 1, "en/x.text.j2", [], [])
+    desk.ledger.open(update, [variant], [Opening("x", "", "en", State.READY, None, None)])
+    desk.run(numbers={"x": 2}, is_unsure=is_unsure)
+    assert (len(postbox.asked), len(postbox.sent)) == (asked, 2)
+
+
+def test_what_was_tried_already_is_not_looked_for_as_if_somebody_else_had_sent_it(desk: Desk) -> None:
+    postbox = Archive(Unavailable("later", retry_after=600.0))
+    desk.add(postbox)
+    desk.run()
+    postbox.asked.clear()
+    desk.clock.pass_by(601)
+    desk.run()
+    assert (postbox.asked, desk.states()) == ([], [State.ACCEPTED])
+
+
+def test_a_stopped_run_asks_nobody_first(desk: Desk) -> None:
+    postbox = Archive()
+    desk.add(postbox)
+    desk.stop.set()
+    desk.run()
+    assert (postbox.asked, desk.states()) == ([], [State.READY])
+
+
 # -- what a channel answers ---
 
 
@@ -286,6 +396,7 @@ def test_a_run_over_what_is_out_asks_nobody(desk: Desk) -> None:
     postbox = Archive()
     desk.add(postbox)
     desk.run()
+    postbox.asked.clear()
     desk.run()
     assert (len(postbox.sent), len(postbox.asked)) == (1, 0)
 
@@ -505,7 +616,7 @@ def test_many_workers_send_each_delivery_once(desk: Desk) -> None:
     desk.run()
     assert {State.ACCEPTED} == set(desk.states())
     assert sorted(targets) == sorted(item.target for postbox in made for item in postbox.sent)
-    assert len(made) == 6
+    assert len(made) == 1 + 6  # one to ask whether it is out already
     assert {1} == {postbox.closed for postbox in made}
 
 
@@ -580,7 +691,7 @@ def test_no_look_up_is_started_after_the_time_is_up(desk: Desk) -> None:
     postbox = Archive(slow)
     desk.add(postbox)
     desk.run(max_time=10)
-    assert (desk.states(), postbox.asked) == ([State.IN_DOUBT], [])
+    assert (desk.states(), len(postbox.asked)) == ([State.IN_DOUBT], 1)  # before it was sent, and not after
 
 
 def test_a_clock_that_is_set_back_makes_no_run_longer(desk: Desk) -> None:
@@ -700,10 +811,10 @@ def test_what_is_seen_is_out_with_its_id_recovered(desk: Desk, lookup: LookUp) -
 
 
 def test_a_lost_answer_is_looked_for_in_the_same_run(desk: Desk) -> None:
-    postbox = Archive(Uncertain("no answer"), shows=lambda _: Receipt("9"))
+    postbox = Archive(Uncertain("no answer"), shows=lambda _: Receipt("9") if postbox.sent else None)
     desk.add(postbox)
     desk.run()
-    assert (desk.states(), len(postbox.sent), len(postbox.asked)) == ([State.ACCEPTED], 1, 1)
+    assert (desk.states(), len(postbox.sent), len(postbox.asked)) == ([State.ACCEPTED], 1, 2)
 
 
 def test_not_to_be_seen_by_a_strong_look_up_after_the_settle_time_means_unsent(desk: Desk) -> None:
@@ -940,6 +1051,24 @@ def test_a_key_is_trusted_only_while_the_provider_surely_remembers_it(desk: Desk
     desk.run()
     assert sent == len(postbox.sent)
     assert [State.ACCEPTED if sent else State.NEEDS_DECISION] == desk.states()
+
+
+def test_a_key_that_is_forgotten_while_we_look_is_not_trusted(desk: Desk) -> None:
+    def sleep(_: Delivery) -> Receipt | None:
+        desk.clock.pass_by(10 * 60)
+        return None
+
+    postbox = Archive(shows=sleep)
+    postbox.semantics = semantics(
+        LookUp.EVENTUAL, OnDoubt.REPLAY, idempotency=Idempotency.KEY, key_lifetime=timedelta(minutes=60)
+    )
+    desk.add(postbox)
+    desk.doubt()
+    desk.clock.pass_by(54 * 60)
+    desk.run()
+    assert (desk.states(), postbox.sent) == ([State.IN_DOUBT], [])
+    desk.run()
+    assert (desk.states(), postbox.sent) == ([State.NEEDS_DECISION], [])
 
 
 def test_a_dead_account_stops_resending_too(desk: Desk) -> None:

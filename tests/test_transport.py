@@ -17,6 +17,7 @@ import pytest
 import requests
 import responses
 
+from outagecast import call as call_module
 from outagecast.call import Call, DeadlineExceeded, Phase
 from outagecast.errors import ChannelError, Rejected, Unavailable, Uncertain
 from outagecast.transport import Session, refusal, retry_after
@@ -409,6 +410,27 @@ def test_a_call_that_is_late_is_left_to_die_and_can_send_no_first_byte() -> None
     while released.is_set():
         time.sleep(0.005)
     assert (gate, call.phase) == (["shut"], Phase.UNKNOWN)
+
+
+def test_a_call_that_slept_in_a_closed_laptop_sends_no_first_byte() -> None:
+    times = iter([0.0, 3600.0])
+    call = Call(20, elapsing=lambda: next(times))
+    call.connecting()
+    with pytest.raises(DeadlineExceeded):
+        call.sending()
+    assert call.phase is Phase.CONNECTING  # nothing was sent, for certain
+
+
+def test_a_call_that_has_begun_to_send_goes_on_after_a_sleep() -> None:
+    times = iter([0.0, 1.0, 3600.0])
+    call = Call(20, elapsing=lambda: next(times))
+    call.sending()
+    call.sending()
+    assert call.phase is Phase.SENDING
+
+
+def test_the_clock_of_a_call_goes_on_while_the_machine_sleeps() -> None:
+    assert getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC) == call_module._ALWAYS
 
 
 def test_a_call_cuts_its_sockets_when_it_is_late_and_bears_that_one_is_closed() -> None:
