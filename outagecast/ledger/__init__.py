@@ -9,11 +9,13 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from outagecast.model import Delivery, Receipt, State, Status, Variant
+
+UNSURE_FOR = timedelta(hours=12)  # how long a ledger that was put back is believed to have gaps: longer than a shift
 
 
 class Event(StrEnum):
@@ -123,6 +125,7 @@ class Move:
     refused: bool = False  # where it failed: for the recipient's own reason
     not_before: datetime | None = None
     receipt: Receipt | None = None
+    began: datetime | None = None  # when a claimed one may have been sent, where that was not now
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,22 @@ class Tally:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How many deliveries of an update are in one state on one channel, and when the first and last of them went out.
+
+    For one that never went out the times are those of its last change.
+    """
+
+    number: int
+    channel: str
+    state: State
+    refused: bool
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
 class Ledger(Protocol):
     """What every ledger can do. Each verb is one transaction, on disk when it returns. Raises LedgerError."""
 
@@ -145,6 +164,18 @@ class Ledger(Protocol):
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the right to send. Raises ConflictError naming who holds it, since when."""
+        ...
+
+    def unsure(self, now: datetime) -> str | None:
+        """Why it may not know all that is out: a newer one was used here. None where nothing says so."""
+        ...
+
+    def recognise(self, now: datetime, by: str) -> None:
+        """Before a run: where a newer ledger was used here, put in doubt what this one believes unsent."""
+        ...
+
+    def remember(self) -> None:
+        """Note apart from the ledger how far it is."""
         ...
 
     def incidents(self) -> list[str]:
@@ -194,6 +225,14 @@ class Ledger(Protocol):
 
     def tallies(self, incident: str, number: int) -> list[Tally]:
         """Counts by channel and state."""
+        ...
+
+    def latest(self) -> list[Update]:
+        """The newest update of every incident, the one that changed last first."""
+        ...
+
+    def heard(self, incident: str) -> list[Heard]:
+        """Every update of an incident on every channel, in the order in which they were opened."""
         ...
 
     def close(self) -> None:

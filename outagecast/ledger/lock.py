@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from outagecast.errors import ConflictError, LedgerError, Problem
+from outagecast.ledger.disk import real
 from outagecast.person import operator
 
 
 @contextmanager
-def hold(ledger: Path) -> Iterator[None]:
-    """Hold the right to send. Raises ConflictError naming who holds it, LedgerError where there can be no lock."""
+def hold(ledger: Path) -> Iterator[Callable[[], None]]:
+    """Hold the right to send; what is yielded raises ConflictError once that is no longer true.
+
+    Raises ConflictError naming who holds it, LedgerError where there can be no lock.
+    """
     path = _beside(ledger)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _no_lock(path, error) from None
     try:
@@ -38,7 +42,15 @@ def hold(ledger: Path) -> Iterator[None]:
             since = datetime.now().astimezone().strftime("%H:%M %Z")
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{operator()} (process {os.getpid()}, since {since})\n".encode(), 0)
-        yield
+        ours = _files(path, ledger)
+
+        def check() -> None:
+            # Asleep for hours, say: whoever puts another file in its place holds another lock, and may be sending.
+            if _files(path, ledger) != ours:
+                hint = "look with: outagecast status"
+                raise ConflictError(Problem(f"{ledger} was replaced while it was being announced from", hint))
+
+        yield check
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
     finally:
@@ -65,9 +77,18 @@ def held_by(ledger: Path) -> tuple[str, bool]:
         return "", False
 
 
+def _files(*paths: Path) -> list[tuple[int, int]]:
+    """Which files stand at these paths now."""
+    with suppress(OSError):
+        return [(found.st_dev, found.st_ino) for found in (path.stat() for path in paths)]
+    return []
+
+
 def _beside(ledger: Path) -> Path:
     # Not the database itself: closing any descriptor of it would drop SQLite's own locks.
-    return ledger.with_name(ledger.name + ".lock")
+    # Beside the file itself, and not beside a link to it: else each name of the ledger had a lock of its own.
+    file = real(ledger)
+    return file.with_name(file.name + ".lock")
 
 
 def _no_lock(path: Path, error: OSError) -> LedgerError:

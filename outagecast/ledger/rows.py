@@ -32,7 +32,7 @@ def from_update(update: Update) -> dict[str, object]:
 
 
 def key_of(number: int, *where: str) -> str:
-    """The delivery's key: the same for the same target whatever ledger it was drawn in."""
+    """The delivery's key: the same for the same words to the same target, whatever ledger it was drawn in."""
     return hashlib.blake2b("\x00".join((*where, str(number))).encode(), digest_size=16).hexdigest()
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from outagecast.errors import ConflictError, LedgerError, Problem
-from outagecast.ledger import Carried, Entry, Event, Move, Opening, Past, Tally, Update
+from outagecast.ledger import UNSURE_FOR, Carried, Entry, Event, Heard, Move, Opening, Past, Tally, Update
+from outagecast.ledger.disk import THIS_MACHINE, Disk, Reserve, connect, explain, require_sound
 from outagecast.ledger.lock import hold
-from outagecast.ledger.rows import from_update, key_of, maybe, stamp, to_entry, to_update
+from outagecast.ledger.rows import from_update, key_of, maybe, moment, stamp, to_entry, to_update
+from outagecast.ledger.witness import Mark, note, recall
 from outagecast.model import State, Variant
 from outagecast.transitions import TRANSITIONS
 
@@ -58,42 +59,25 @@ def _guarded(verb: Callable[P, R]) -> Callable[P, R]:
             try:
                 return verb(*args, **kwargs)
             except sqlite3.Error as error:
-                raise LedgerError(_explain(ledger.path, error)) from error
+                raise LedgerError(explain(ledger.path, error)) from error
 
     return wrapper
-
-
-def _explain(path: Path, error: sqlite3.Error) -> Problem:
-    said = str(error)
-    if "disk is full" in said:
-        return Problem(f"the disk of the ledger {path} is full", "free some space, then run resume")
-    if "readonly" in said:
-        return Problem(f"the ledger {path} cannot be written", "check its owner and the disk, then run resume")
-    if "malformed" in said or "not a database" in said:
-        return Problem(f"the ledger {path} is damaged: {said}", "restore it from a copy before announcing anything")
-    if "locked" in said:
-        return Problem(f"the ledger {path} is held by another program", "close it there, then run resume")
-    return Problem(f"the ledger {path}: {said}")
-
-
-def _unusable(path: Path, error: OSError | sqlite3.Error) -> LedgerError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return LedgerError(Problem(f"cannot open the ledger {path}: {reason}", "check the folder and its rights"))
 
 
 class SqliteLedger:
     """See ``outagecast.ledger.Ledger``. Safe to share between threads."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the ledger. Raises LedgerError where it could not keep what it is told."""
+    def __init__(self, path: Path, disk: Disk = THIS_MACHINE) -> None:
+        """Open or create the ledger; one that cannot be written is only read, and its lock says why.
+
+        Raises LedgerError where it could not keep what it is told.
+        """
         self.path = path
         self._mutex = threading.RLock()
-        try:
-            # SQLite would create it readable by all; its WAL and index take the same mode.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-        except (OSError, sqlite3.Error) as error:
-            raise _unusable(path, error) from None
+        self._disk = disk
+        self._reserve = Reserve()
+        self._check: Callable[[], None] = _nothing  # while the lock is held: whether it still is
+        self._db, self._refusal = connect(path, disk)  # why nothing may be written, if so
         self._db.row_factory = sqlite3.Row
         try:
             self._prepare()
@@ -107,6 +91,11 @@ class SqliteLedger:
 
     @_guarded
     def _prepare(self) -> None:
+        scripts = sorted(MIGRATIONS.glob("*.sql"))
+        if self._refusal:
+            if self._version(len(scripts)) < len(scripts):
+                raise LedgerError(self._refusal)  # it cannot be brought up to date
+            return
         mode = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         # NORMAL lost an acknowledged intent in 243 of 244 simulated power losses.
         self._db.execute("PRAGMA synchronous=FULL")
@@ -117,20 +106,23 @@ class SqliteLedger:
             raise LedgerError(
                 Problem(f"the ledger {self.path} cannot be written safely here", "keep it on a local disk")
             )
-        scripts = sorted(MIGRATIONS.glob("*.sql"))
         with self._transaction():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(scripts):
-                raise LedgerError(
-                    Problem(f"the ledger {self.path} was written by a newer outagecast", "upgrade this one")
-                )
+            version = self._version(len(scripts))
             for number, script in enumerate(scripts[version:], version + 1):
                 for statement in _statements(script.read_text()):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={number}")
 
+    def _version(self, known: int) -> int:
+        """How many migrations the ledger has seen. Raises LedgerError where that is more than are ``known``."""
+        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+        if version > known:
+            raise LedgerError(Problem(f"the ledger {self.path} was written by a newer outagecast", "upgrade this one"))
+        return version
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._check()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -141,8 +133,55 @@ class SqliteLedger:
                     self._db.execute("ROLLBACK")
             raise
 
-    def lock(self) -> AbstractContextManager[None]:
-        return hold(self.path)
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        self.inspect()
+        with hold(self.path) as check, self._reserve.kept(self.path):
+            self._check = check
+            try:
+                yield
+            finally:
+                self._check = _nothing
+
+    @_guarded
+    def unsure(self, now: datetime) -> str | None:
+        row = self._db.execute("SELECT id, unsure, why FROM ledger").fetchone()
+        mark = recall(self.path)
+        if mark and (why := mark.contradicts(row["id"], self._changes())):
+            return why
+        since = maybe(row["unsure"])
+        return str(row["why"]) if since and now - since < UNSURE_FOR else None
+
+    @_guarded
+    def recognise(self, now: datetime, by: str) -> None:
+        (identity,) = self._db.execute("SELECT id FROM ledger").fetchone()
+        mark = recall(self.path)
+        why = mark and mark.contradicts(identity, self._changes())
+        if why is None:
+            return
+        with self._transaction():
+            self._db.execute("UPDATE ledger SET unsure = ?, why = ?", (stamp(now), why))
+            for row in self._db.execute(f"{_ENTRY} WHERE d.state = 'ready'").fetchall():
+                self._change(
+                    row["id"], State.READY, Move(Event.CLAIMED, began=moment(row["update_opened_at"])), now, by
+                )
+                self._change(row["id"], State.ATTEMPTING, Move(Event.LOST, why), now, by)
+
+    @_guarded
+    def remember(self) -> None:
+        (identity,) = self._db.execute("SELECT id FROM ledger").fetchone()
+        note(self.path, Mark(identity, self._changes()))
+
+    def _changes(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(seq), 0) FROM transition").fetchone()[0])
+
+    @_guarded
+    def inspect(self) -> None:
+        """Raises LedgerError where nothing may be sent from this ledger."""
+        if self._refusal:
+            raise LedgerError(self._refusal)
+        self._disk.require_room(self.path)
+        require_sound(self._db, self.path)
 
     @_guarded
     def incidents(self) -> list[str]:
@@ -177,12 +216,12 @@ class SqliteLedger:
             is_new = self._existing(update) is None
             if is_new:
                 self._insert("incident_update", from_update(update))
-            numbers: dict[tuple[str, str], int] = {}
+            words: dict[tuple[str, str], tuple[int, str]] = {}
             for variant in variants:
-                numbers[variant.channel, variant.language] = self._freeze(update, variant)
+                words[variant.channel, variant.language] = self._freeze(update, variant), variant.digest
             opened = False
             for opening in openings:
-                self._open_one(update, opening, numbers[opening.channel, opening.language])
+                self._open_one(update, opening, *words[opening.channel, opening.language])
                 opened = True
             if opened and not is_new:
                 self._db.execute(
@@ -228,7 +267,7 @@ class SqliteLedger:
             },
         )
 
-    def _open_one(self, update: Update, opening: Opening, variant: int) -> None:
+    def _open_one(self, update: Update, opening: Opening, variant: int, digest: str) -> None:
         where = (update.incident, opening.channel, opening.target, opening.language)
         for row in self._db.execute(
             "SELECT id FROM delivery WHERE incident = ? AND channel = ? AND target = ? AND language = ?"
@@ -240,7 +279,7 @@ class SqliteLedger:
             "delivery",
             {
                 **dict(zip(("incident", "channel", "target", "language"), where, strict=True)),
-                "key": key_of(update.number, *where),
+                "key": key_of(update.number, *where, digest),
                 "number": update.number,
                 "variant": variant,
                 "state": opening.state.value,
@@ -299,11 +338,21 @@ class SqliteLedger:
 
     @_guarded
     def move(self, entry: Entry, move: Move, now: datetime, by: str) -> State:
+        try:
+            return self._move(entry, move, now, by)
+        except sqlite3.Error as error:
+            if not self._reserve.give_back(error):
+                raise
+            return self._move(entry, move, now, by)
+
+    def _move(self, entry: Entry, move: Move, now: datetime, by: str) -> State:
         with self._transaction():
             return self._change(entry.id, entry.state, move, now, by)
 
     def _change(self, delivery: int, before: State, move: Move, now: datetime, by: str) -> State:
         to = TRANSITIONS[before, move.event]
+        if self._reserve.is_spent and move.event in {Event.CLAIMED, Event.REPLAYED}:
+            raise sqlite3.OperationalError("database or disk is full")  # there would be no room for its receipt
         receipt = move.receipt
         attempt = to is State.ATTEMPTING
         # A replay that was certainly not sent is no second copy.
@@ -318,7 +367,7 @@ class SqliteLedger:
                 *(to.value, move.reason, move.code, move.refused and to is State.FAILED),
                 *(stamp(move.not_before), stamp(now), attempt, replay),
                 # What may be sent again was certainly never out: a later look-up need not reach back to it.
-                *(to is State.READY, stamp(now) if attempt else None),
+                *(to is State.READY, stamp(move.began or now) if attempt else None),
                 *(receipt and receipt.provider_id, receipt and receipt.url, receipt and receipt.detail),
                 *(delivery, before.value),
             ),
@@ -360,6 +409,36 @@ class SqliteLedger:
         )
         return [Tally(row["channel"], State(row["state"]), bool(row["refused"]), row["count"]) for row in rows]
 
+    @_guarded
+    def latest(self) -> list[Update]:
+        rows = self._db.execute(
+            "SELECT * FROM incident_update u WHERE number = (SELECT max(number) FROM incident_update"
+            " WHERE incident = u.incident) ORDER BY opened_at DESC"
+        )
+        return [to_update(row) for row in rows]
+
+    @_guarded
+    def heard(self, incident: str) -> list[Heard]:
+        # What the public had in doubt first counts from when it may have been out, not from when we found it.
+        rows = self._db.execute(
+            "SELECT number, channel, state, refused, count(*) AS count,"
+            " min(coalesce(attempted_at, changed_at)) AS first_at, max(coalesce(attempted_at, changed_at)) AS last_at"
+            " FROM delivery WHERE incident = ? GROUP BY number, channel, state, refused ORDER BY number, min(id)",
+            (incident,),
+        )
+        return [
+            Heard(
+                number=row["number"],
+                channel=row["channel"],
+                state=State(row["state"]),
+                refused=bool(row["refused"]),
+                count=row["count"],
+                first_at=moment(row["first_at"]),
+                last_at=moment(row["last_at"]),
+            )
+            for row in rows
+        ]
+
     def _insert(self, table: str, row: dict[str, object], otherwise: str = "ABORT") -> int:
         names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
         statement = f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
@@ -368,6 +447,10 @@ class SqliteLedger:
     @_guarded
     def close(self) -> None:
         self._db.close()
+
+
+def _nothing() -> None:
+    """Nobody's right to send hangs on this."""
 
 
 def _statements(script: str) -> Iterator[str]:
