@@ -12,7 +12,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help bench demo test lint types docs pictures package installs image format lock clean
+.PHONY: help bench canary crash demo fuzz test syscalls lint machine types docs pictures package installs image format lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -24,10 +24,26 @@ demo: $(VENV)/installed ## Set everything up and tell a whole outage to rehearsa
 test: $(VENV)/installed ## Set everything up and run the suite; make test ARGS="-k banner" passes arguments to pytest
 	$(BIN)/pytest $(ARGS)
 
+# -B: it writes nothing.
+crash: $(VENV)/installed ## Kill a send at every point, with every provider behaving in every way; make crash ARGS=facebook a part of it
+	@$(BIN)/python -B -m tests.crash.sweep $(ARGS)
+
+syscalls: $(VENV)/installed ## Fail every n-th file operation of a run in turn, under strace
+	OUTAGECAST_SYSCALLS=all $(BIN)/pytest -s tests/test_syscalls.py $(ARGS)
+
+machine: $(VENV)/installed ## Let an officer, a provider, the clock and crashes do what they like, in any order, two thousand times
+	OUTAGECAST_MACHINE=$${OUTAGECAST_MACHINE:-2000} $(BIN)/pytest tests/test_machine.py $(ARGS)
+
 lint: $(VENV)/installed ## Check style, format and floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+canary: $(VENV)/installed ## Look for a secret after every command against every fault, with the secrets kept in every way
+	OUTAGECAST_CANARY=all $(BIN)/pytest tests/test_canary.py $(ARGS)
+
+fuzz: $(VENV)/installed ## Try twenty times as many odd files, answers and facts as the suite does, at random
+	OUTAGECAST_FUZZ=$${OUTAGECAST_FUZZ:-20} $(BIN)/pytest tests/fuzz $(ARGS)
 
 types: $(VENV)/installed ## Check types
 	$(BIN)/mypy

@@ -1,274 +1,228 @@
-"""A run that is killed at the worst moments, and resumed: no duplicate, no silent loss."""
+"""A run that is killed at the worst moments, by a provider that behaves in the worst ways, and resumed.
+
+What is killed runs in a process of its own; the stand-ins that tell what the public has live here. `make crash` plays
+all cells of the sweep, these are a sample of them.
+"""
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from outagecast import message
-from outagecast.app import App, Control
-from outagecast.clock import Clock
-from outagecast.config import load as load_config
 from outagecast.errors import ExitCode
-from outagecast.ledger import Event
-from outagecast.model import State
-from outagecast.rehearsal import Providers
-from outagecast.report import Report
+from outagecast.rehearsal import Reply
+from tests.crash import oracle
+from tests.crash.cells import CHANNELS, Cell, every_cell, sample
+from tests.crash.desk import Desk, Forge
+from tests.crash.points import (
+    AFTER_ANSWER,
+    AFTER_REQUEST,
+    BEFORE_CONNECTING,
+    BEFORE_FIRST_BYTE,
+    HALF_WAY,
+    RESUME_POINTS,
+    SEND_POINTS,
+)
+from tests.crash.sweep import Forges, broken_promises, missed
 
-# Announces as the command does, and dies by SIGKILL at a named point of the life of the deliveries on one channel.
-DRIVER = """
-import json, os, signal, sys
-from functools import cached_property
-from pathlib import Path
-from outagecast import message, registry
-from outagecast.app import App, Control
-from outagecast.config import load
-from outagecast.ledger.sqlite import SqliteLedger
-
-folder, victim, point = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-
-def die(here, channel):
-    if (here, channel) == (point, victim):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-class Ledger(SqliteLedger):
-    def claim(self, incident, number, channel, *rest):
-        die("before the claim", channel)
-        entry = super().claim(incident, number, channel, *rest)
-        if entry:
-            die("after the claim", channel)
-        return entry
-
-    def move(self, entry, move, *rest):
-        die("before the record", entry.channel)
-        super().move(entry, move, *rest)
-        die("after the record", entry.channel)
-
-class Doomed(App):
-    @cached_property
-    def ledger(self):
-        return Ledger(folder / "outagecast.db")
-
-app = Doomed(load(folder / "outagecast.yaml"), "ana@desk")
-said = message.load(folder / "incident.yaml")
-app.announce(app.prepare(said), said, Control())
-"""
-
-MESSAGE = {
-    "incident": "cards",
-    "status": "investigating",
-    "title": "Card payments are failing",
-    "summary": "Our cards are being declined in shops and online.",
-    "cause": "unknown",
-    "workaround": ["Cash machines still work."],
-    "next_update_at": "2h",
-    "apology": "We are sorry.",
-}
-CHANNELS = ("x", "facebook", "sms", "email", "banner")
-SAMPLE = [  # all five at the worst moments, when nobody knows whether it is out; one of them at the others
-    *((channel, "before the record") for channel in CHANNELS),
-    *((channel, "after the claim") for channel in ("x", "sms", "banner")),
-    ("x", "before the claim"),
-    ("facebook", "after the record"),
-]
-PEOPLE = 2
+ALL_OUT = {"x": 1, "facebook": 1, "sms": 2, "email": 2, "banner": 1}
+EMPTY = Reply(200, {"data": [], "messages": [], "meta": {"result_count": 0}, "page": 0})  # a list that lags behind
+SETTLED = 360  # seconds, longer than any channel's settle time
 
 
-class LaterClock(Clock):
-    """The machine's clock, some time on: when somebody comes to resume."""
-
-    def __init__(self) -> None:
-        self.later = timedelta(0)
-
-    def now(self) -> Any:
-        return super().now() + self.later
-
-    def wait(self, seconds: float, stop: threading.Event) -> None:
-        self.later += timedelta(seconds=seconds)
-
-
-@dataclass
-class Desk:
-    folder: Path
-    providers: Providers
-    clock: LaterClock = field(default_factory=LaterClock)
-
-    def app(self) -> App:
-        return App(load_config(self.folder / "outagecast.yaml"), "ben@desk", self.clock)
-
-    def announce_and_die(self, channel: str, point: str) -> int:
-        """The return code of an announcement that is killed there."""
-        driver = self.folder / "driver.py"
-        driver.write_text(DRIVER)
-        ended = subprocess.run([sys.executable, driver, self.folder, channel, point], timeout=30, check=False)
-        return ended.returncode
-
-    def announce(self) -> Report:
-        app, said = self.app(), message.load(self.folder / "incident.yaml")
-        try:
-            return app.announce(app.prepare(said), said, Control())
-        finally:
-            app.ledger.close()
-
-    def resume(self) -> Report:
-        app = self.app()
-        try:
-            return app.resume("cards", Control())
-        finally:
-            app.ledger.close()
-
-    @property
-    def out(self) -> dict[str, Counter[str]]:
-        """How many copies everybody has, by channel."""
-        providers = self.providers
-        banner = self.folder / "banner.html"
-        return {
-            "x": Counter("everybody" for _ in providers.x.posts),
-            "facebook": Counter("everybody" for _ in providers.facebook.posts),
-            "sms": Counter(item.to for item in providers.twilio.messages),
-            "email": Counter(address for mail in providers.smtp.mails for address in mail.to),
-            "banner": Counter(["everybody"] if banner.exists() and "declined" in banner.read_text() else []),
-        }
+@pytest.fixture(scope="module")
+def forges() -> Iterator[Forges]:
+    with Forges() as forges:
+        yield forges
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with Providers() as providers:
-        for name, value in providers.environment.items():
-            monkeypatch.setenv(name, value)
-        (tmp_path / "customers.csv").write_text(
-            "name,phone,email\nAna,+61491570156,ana@example.com\nBen,+61491570157,ben@example.com\n"
-        )
-        channels = providers.config(tmp_path)
-        channels["email"]["connections"] = 1
-        config = {
-            "organisation": {"name": "Example Bank", "timezone": "UTC", "status_page": "https://status.example.com"},
-            "ledger": "sqlite:///outagecast.db",
-            "audiences": {"customers": {"file": "customers.csv"}},
-            "channels": channels,
-        }
-        (tmp_path / "outagecast.yaml").write_text(yaml.safe_dump(config))
-        (tmp_path / "incident.yaml").write_text(yaml.safe_dump(MESSAGE))
-        yield Desk(tmp_path, providers)
+def forge(forges: Forges) -> Iterator[Forge]:
+    with forges.one() as forge:
+        yield forge
 
 
-def standing(report: Report, channel: str) -> tuple[State, int, int]:
-    """A channel's state, how many certainly carry it, and how many may."""
-    (item,) = (item for item in report.channels if item.channel == channel)
-    return item.state, item.counts.accepted, item.counts.in_doubt
+@pytest.fixture
+def desk(tmp_path: Path, forge: Forge) -> Iterator[Desk]:
+    with Desk(tmp_path / "desk", forge, CHANNELS) as desk:
+        yield desk
 
 
-def planned(channel: str) -> int:
-    return PEOPLE if channel in {"sms", "email"} else 1
+def check(desk: Desk, said: dict[str, Any]) -> None:
+    """Everything that was said is so, and nobody has a copy too many."""
+    assert [*oracle.copies(desk), *oracle.truth(desk, said)] == []
 
 
-def no_copy_too_many(desk: Desk) -> None:
-    for channel, copies in desk.out.items():
-        most = 2 if channel == "email" else 1
-        assert all(count <= most for count in copies.values()), (channel, copies)
-    ids = {(mail.id, mail.to) for mail in desk.providers.smtp.mails}
-    assert len(ids) == len(desk.out["email"])  # both copies under one Message-ID
+def channel(said: dict[str, Any], name: str) -> dict[str, Any]:
+    """One channel of a run's report."""
+    (found,) = (item for item in said["report"]["channels"] if item["channel"] == name)
+    return dict(found)
 
 
-def nothing_is_lost_in_silence(desk: Desk, report: Report) -> None:
-    """What is not out is pending, failed or in doubt, by name; and what is called accepted is out."""
-    for item in report.channels:
-        counts = item.counts
-        assert counts.accepted + counts.in_doubt + counts.pending + counts.failed == planned(item.channel)
-        assert counts.accepted <= len(desk.out[item.channel])
-        assert len(desk.out[item.channel]) <= counts.accepted + counts.in_doubt, item.channel
+def copies(desk: Desk) -> dict[str, int]:
+    """How many copies are out, by channel."""
+    return {name: len(desk.out(name)) for name in CHANNELS}
 
 
-@pytest.mark.parametrize(("channel", "point"), SAMPLE)
-def test_a_run_that_is_killed_is_finished_by_resuming_without_a_copy_too_many(
-    desk: Desk, channel: str, point: str
+# -- a sample of the sweep ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_a_run_that_is_killed_and_resumed_breaks_no_promise(forges: Forges, channel: str) -> None:
+    outcomes = forges.play(cell for cell in sample() if cell.channel == channel)
+
+    assert broken_promises(outcomes) == []
+    assert missed(outcomes) == []
+    assert sum(it.killed for it in outcomes) > len(outcomes) * 3 / 4
+
+
+def test_the_sample_has_every_channel_behaviour_and_point() -> None:
+    whole, some = list(every_cell()), list(sample())
+
+    assert {(cell.channel, cell.behaviour) for cell in some} == {(cell.channel, cell.behaviour) for cell in whole}
+    assert {(cell.run, cell.point) for cell in some} == {(cell.run, cell.point) for cell in whole}
+    assert len(SEND_POINTS) >= 12
+    assert len(whole) > 1000
+
+
+def test_every_point_lies_on_the_way_of_every_channel(forges: Forges) -> None:
+    """A hook that the code no longer passes would make its cells prove nothing."""
+    on_the_way = (BEFORE_CONNECTING, BEFORE_FIRST_BYTE, HALF_WAY, AFTER_REQUEST, AFTER_ANSWER, "before the record")
+    cells = [Cell(channel, "ok", point) for channel in CHANNELS for point in on_the_way]
+
+    assert missed(forges.play(cells)) == []
+
+
+# -- controls: what is broken on purpose is found -------------------------------------------------------------------
+
+BROKEN = [
+    (Cell("sms", "ok", AFTER_REQUEST, broken="record after the call"), "duplicate"),
+    (Cell("sms", "reset_after", "before the record", broken="record after the call"), "duplicate"),
+    (Cell("banner", "ok", BEFORE_CONNECTING, broken="mark before the call"), "loss"),
+    (Cell("facebook", "ok", HALF_WAY, broken="mark before the call"), "loss"),
+    (Cell("email", "ok", BEFORE_FIRST_BYTE, broken="mark before the call"), "loss"),
+    (Cell("sms", "hang_applied", "before unlocking", broken="a lost answer is a failure"), "duplicate"),
+    (Cell("facebook", "ok", AFTER_ANSWER, broken="a lost answer is a failure"), "wrong word"),
+    (Cell("x", "reset_before", AFTER_ANSWER, broken="doubt is not told"), "doubt untold"),
+    (Cell("sms", "ok", AFTER_ANSWER, broken="doubt is sent again"), "duplicate"),
+    (Cell("sms", "ok", AFTER_ANSWER, broken="stale absence is trusted"), "duplicate"),
+    (Cell("facebook", "garbage_200_applied", "before unlocking", broken="stale absence is trusted"), "wrong word"),
+]
+
+
+def test_the_sweep_finds_what_is_broken_on_purpose(forges: Forges) -> None:
+    outcomes = forges.play(cell for cell, _ in BROKEN)
+
+    kinds = [{violation.kind for violation in outcome.violations} for outcome in outcomes]
+    found = [cell for (cell, kind), its in zip(BROKEN, kinds, strict=True) if kind in its]
+    assert found == [cell for cell, _ in BROKEN]
+
+
+# -- all channels at once: the kill strikes the others wherever they are --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("point", "arrival"),
+    [("after the claim", 1), ("after the claim", 3), ("before the record", 2), ("before the record", 5)],
+)
+def test_whatever_the_other_channels_were_doing_is_finished_too(desk: Desk, point: str, arrival: int) -> None:
+    assert desk.run("announce", point=point, arrival=arrival)["ended"] == -signal.SIGKILL
+    desk.moved += 60
+    check(desk, desk.run("resume"))
+    desk.moved += SETTLED
+    last = desk.run("resume")
+    check(desk, last)
+    held = {row["channel"] for row in last["deliveries"] if row["state"] == "needs_decision"}
+    assert held <= {"x", "facebook", "sms"}  # a file and a mail never are
+    assert last["report"]["exit_code"] == (ExitCode.IN_DOUBT if held else ExitCode.DONE)
+    assert list(oracle.finished(desk, last, smooth=False)) == []
+
+
+def test_announcing_again_finishes_a_run_that_was_killed_as_resuming_does(desk: Desk) -> None:
+    assert desk.run("announce", point=AFTER_ANSWER)["ended"] == -signal.SIGKILL
+    desk.moved += SETTLED
+    check(desk, desk.run("announce"))
+
+
+def test_what_is_killed_again_and_again_is_never_sent_again(desk: Desk) -> None:
+    points = (AFTER_ANSWER, *RESUME_POINTS)
+    for number, point in enumerate(points):
+        desk.run("resume" if number else "announce", point=point)
+        assert list(oracle.copies(desk)) == []
+    desk.moved += SETTLED
+    check(desk, desk.run("resume"))
+
+
+# -- a person ends the doubt ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "state", "posts"),
+    [("settled_resend", "accepted", 1), ("settled_not_published", "failed", 0), ("settled_published", "accepted", 0)],
+)
+def test_a_person_ends_the_doubt_that_a_crash_left(
+    tmp_path: Path, forge: Forge, event: str, state: str, posts: int
 ) -> None:
-    assert desk.announce_and_die(channel, point) == -signal.SIGKILL
-    no_copy_too_many(desk)
-    report = desk.resume()
-    no_copy_too_many(desk)
-    nothing_is_lost_in_silence(desk, report)
-    desk.clock.later += timedelta(minutes=6)  # past every settle time
-    report = desk.resume()
-    no_copy_too_many(desk)
-    nothing_is_lost_in_silence(desk, report)
-    held = {item.channel for item in report.channels if item.state is State.NEEDS_DECISION}
-    # The kill strikes the other channels wherever they are, so those may be held too; a file and a mail never are.
-    assert held <= {"x", "facebook", "sms"}
-    assert report.exit_code == (ExitCode.IN_DOUBT if held else ExitCode.DONE)
-    if point in {"before the claim", "after the record"}:
-        assert channel not in held
-    for name in held:
-        assert len(desk.out[name]) < planned(name)  # whoever has it was found
+    with Desk(tmp_path / "desk", forge, ("x",)) as desk:
+        assert desk.run("announce", point="after the claim")["ended"] == -signal.SIGKILL
+        desk.moved += SETTLED
+        held = desk.run("resume")
+        assert (channel(held, "x")["state"], held["report"]["exit_code"]) == ("needs_decision", ExitCode.IN_DOUBT)
+        said = desk.run("settle", channel="x", event=event, url="https://x.com/examplebank/status/1")
+        if event == "settled_resend":
+            said = desk.run("resume")
+        assert (channel(said, "x")["state"], len(desk.out("x"))) == (state, posts)
 
 
-def test_a_person_ends_the_doubt_that_a_crash_left(desk: Desk) -> None:
-    assert desk.announce_and_die("x", "after the claim") == -signal.SIGKILL
-    desk.resume()
-    desk.clock.later += timedelta(minutes=6)
-    assert standing(desk.resume(), "x") == (State.NEEDS_DECISION, 0, 1)
-    app = desk.app()
-    app.settle("cards", "x", Event.SETTLED_RESEND, url=None, target=None)
-    app.ledger.close()
-    assert standing(desk.resume(), "x") == (State.ACCEPTED, 1, 0)
-    assert len(desk.providers.x.posts) == 1
+# -- lost answers without a crash -----------------------------------------------------------------------------------
 
 
-HTTP = {"x": "x", "facebook": "facebook", "sms": "twilio"}
-APPLIED = ("error_500_applied", "reset_after", "garbage_200_applied")
+@pytest.mark.parametrize("fault", ["error_500_applied", "reset_after", "garbage_200_applied"])
+def test_an_answer_that_is_lost_after_the_post_went_out_leads_to_no_second_one(desk: Desk, fault: Any) -> None:
+    for provider in (desk.providers.x, desk.providers.facebook, desk.providers.twilio):
+        provider.behave(fault, times=5)
+    check(desk, desk.run("announce"))
+    last = desk.run("resume")
+    check(desk, last)
+    assert (last["report"]["exit_code"], copies(desk)) == (ExitCode.DONE, ALL_OUT)
 
 
-@pytest.mark.parametrize("channel", HTTP)
-@pytest.mark.parametrize("fault", APPLIED)
-def test_an_answer_that_is_lost_after_the_post_went_out_leads_to_no_second_one(
-    desk: Desk, channel: str, fault: Any
-) -> None:
-    getattr(desk.providers, HTTP[channel]).behave(fault)
-    first = desk.announce()
-    nothing_is_lost_in_silence(desk, first)
-    report = desk.resume()
-    no_copy_too_many(desk)
-    assert standing(report, channel) == (State.ACCEPTED, planned(channel), 0)
-    assert report.exit_code == ExitCode.DONE
-
-
-def test_an_answer_that_is_lost_and_the_process_with_it_leads_to_no_second_post(desk: Desk) -> None:
-    desk.providers.x.behave("reset_after")
-    assert desk.announce_and_die("x", "before the record") == -signal.SIGKILL
-    report = desk.resume()
-    no_copy_too_many(desk)
-    nothing_is_lost_in_silence(desk, report)
-    assert standing(report, "x") == (State.ACCEPTED, 1, 0)
+@pytest.mark.parametrize("fault", ["error_500", "reset_before", "garbage_200", "rate_limited", EMPTY])
+def test_a_look_up_that_fails_or_lies_leaves_the_doubt_and_sends_nothing(desk: Desk, fault: Any) -> None:
+    providers = (desk.providers.x, desk.providers.facebook, desk.providers.twilio)
+    for provider in providers:
+        provider.behave("reset_after", times=5)
+        provider.behave(fault, times=3, method="GET")
+    last = desk.run("announce")
+    check(desk, last)
+    assert last["report"]["exit_code"] == ExitCode.IN_DOUBT
+    for _ in range(4):
+        desk.moved += SETTLED
+        last = desk.run("resume")
+        check(desk, last)
+    assert (last["report"]["exit_code"], copies(desk)) == (ExitCode.DONE, ALL_OUT)
 
 
 def test_a_mail_whose_answer_was_lost_is_sent_twice_at_most_under_one_message_id(desk: Desk) -> None:
     desk.providers.smtp.behave("drop_after_dot_applied", times=4)
-    first = desk.announce()
-    assert standing(first, "email") == (State.IN_DOUBT, 0, PEOPLE)
-    desk.resume()
-    desk.resume()
-    report = desk.resume()
-    assert desk.out["email"] == Counter({"ana@example.com": 2, "ben@example.com": 2})
-    assert len({mail.id for mail in desk.providers.smtp.mails}) == PEOPLE
-    assert (standing(report, "email"), report.exit_code) == ((State.NEEDS_DECISION, 0, PEOPLE), ExitCode.IN_DOUBT)
+    first = desk.run("announce")
+    check(desk, first)
+    for _ in range(2):
+        check(desk, desk.run("resume"))
+    last = desk.run("resume")
+    check(desk, last)
+    assert Counter(copy.target for copy in desk.out("email")) == {"ana@example.com": 2, "ben@example.com": 2}
+    assert len({copy.id for copy in desk.out("email")}) == 2
+    assert (channel(last, "email")["state"], last["report"]["exit_code"]) == ("needs_decision", ExitCode.IN_DOUBT)
 
 
-def test_the_driver_without_a_kill_announces_everything(desk: Desk) -> None:
-    assert desk.announce_and_die("nobody", "nowhere") == 0
-    assert {name: sum(copies.values()) for name, copies in desk.out.items()} == {
-        name: planned(name) for name in CHANNELS
-    }
-    assert json.loads(json.dumps(desk.resume().as_json()))["exit_code"] == 0
+def test_a_run_that_is_not_killed_announces_everything(desk: Desk) -> None:
+    said = desk.run("announce")
+    check(desk, said)
+    assert (said["ended"], said["report"]["exit_code"], copies(desk)) == (0, ExitCode.DONE, ALL_OUT)
     assert (desk.folder / "outagecast.db").stat().st_mode & 0o777 == 0o600

@@ -21,9 +21,20 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
 MailFault = Literal[
-    "ok", "drop_before_data", "drop_after_dot", "drop_after_dot_applied", "hang_after_dot", "reject_rcpt", "throttled"
+    "ok",
+    "drop_before_data",
+    "drop_after_dot",
+    "drop_after_dot_applied",
+    "hang_after_dot",  # the mail is taken
+    "garbage_after_dot_applied",
+    "reject_after_dot",
+    "throttled",
+    "login_refused",
+    "reject_rcpt",
+    "greylisted",
 ]
 FAULTS: tuple[MailFault, ...] = get_args(MailFault)
+LATE: tuple[MailFault, ...] = FAULTS[FAULTS.index("drop_after_dot") : FAULTS.index("login_refused")]  # at its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +157,11 @@ def _controller(stand_in: SmtpStandIn, tls: ssl.SSLContext | None, implicit: boo
                 await super().smtp_DATA(arg)
 
     def authenticate(*asked: Any) -> AuthResult:
+        _, session, *_, given = asked
         known = stand_in.login and LoginPassword(*(part.encode() for part in stand_in.login))
-        return AuthResult(success=asked[-1] == known, handled=False)
+        # For the whole session: a client that is refused tries its other ways to log in.
+        session.is_refused = getattr(session, "is_refused", False) or stand_in.meets("login_refused") is not None
+        return AuthResult(success=given == known and not session.is_refused, handled=False)
 
     class Listener(Controller):
         def factory(self) -> SMTP:
@@ -185,18 +199,24 @@ class _Handler:
             return refusal
         if self.stand_in.meets("reject_rcpt"):
             return "550 5.1.1 No such user here"
+        if self.stand_in.meets("greylisted"):
+            return "450 4.2.0 Greylisted, see you in five minutes"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         await asyncio.sleep(self.stand_in.delay)
-        fault = self.stand_in.meets("ok", "drop_after_dot", "drop_after_dot_applied", "hang_after_dot", "throttled")
+        fault = self.stand_in.meets("ok", *LATE)
         if fault == "throttled":  # as Amazon SES words it
             return "454 4.7.0 Throttling failure: Maximum sending rate exceeded"
+        if fault == "reject_after_dot":
+            return "554 5.6.0 Message content rejected"
         if fault != "drop_after_dot":
             self.stand_in.keep(envelope.mail_from, envelope.rcpt_tos, envelope.original_content)
         if fault == "hang_after_dot":
             await asyncio.sleep(self.stand_in.hang_seconds)
         if fault in {"drop_after_dot", "drop_after_dot_applied", "hang_after_dot"}:
             server.transport.abort()
+        if fault == "garbage_after_dot_applied":
+            return "Welcome! Please sign in to use this network."
         return f"250 2.0.0 OK: queued as {len(self.stand_in.mails):010X}"

@@ -33,12 +33,13 @@ class TwilioMessage:
     status: str
     segments: int
     sent_at: datetime | None = None
+    error_code: int | None = None  # why a carrier did not deliver it
 
     def as_json(self, account: str) -> dict[str, Any]:
         """The message resource: numbers as strings, dates as RFC 2822, no price until it is billed."""
         made, sent = format_datetime(self.created_at), self.sent_at and format_datetime(self.sent_at)
         path = f"/2010-04-01/Accounts/{account}/Messages/{self.id}"
-        nothing = dict.fromkeys(("error_code", "error_message", "price", "price_unit"))
+        nothing = dict.fromkeys(("error_message", "price", "price_unit"))
         return nothing | {
             "sid": self.id,
             "account_sid": account,
@@ -48,6 +49,7 @@ class TwilioMessage:
             "from": self.sender,
             "messaging_service_sid": self.service,
             "status": self.status,
+            "error_code": self.error_code,
             "direction": "outbound-api",
             "num_segments": str(self.segments),
             "num_media": "0",

@@ -125,6 +125,36 @@ def test_who_must_log_in_has_to() -> None:
         assert len(server.mails) == 1
 
 
+def test_a_mail_can_be_refused_for_good_put_off_or_answered_with_nonsense(server: SmtpStandIn) -> None:
+    server.behave("reject_after_dot")
+    server.behave("greylisted")
+    server.behave("garbage_after_dot_applied")
+    with connect(server) as client:
+        with pytest.raises(smtplib.SMTPDataError) as rejected:
+            client.send_message(mail())
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as later:
+            client.send_message(mail())
+        assert not server.mails
+        with pytest.raises(smtplib.SMTPDataError) as garbage:
+            client.send_message(mail())
+
+    assert [code for code, _ in later.value.recipients.values()] == [450]
+    assert (rejected.value.smtp_code, garbage.value.smtp_code) == (554, -1)
+    assert len(server.mails) == 1
+
+
+def test_a_login_can_be_refused_for_one_session() -> None:
+    with SmtpStandIn(login=("rehearsal", "secret")) as server:
+        server.behave("login_refused")
+        with connect(server) as client, pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login("rehearsal", "secret")
+        with connect(server) as client:
+            client.login("rehearsal", "secret")
+            client.send_message(mail())
+
+        assert len(server.mails) == 1
+
+
 def test_an_unknown_fault_is_refused_and_the_known_ones_are_named(server: SmtpStandIn) -> None:
     with pytest.raises(ValueError, match="as one of ok, drop_before_data"):
         server.behave("explode")  # type: ignore[arg-type]
