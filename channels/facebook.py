@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from outagecast.channel import Grant, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
 from outagecast.model import Delivery, Published, Receipt
-from outagecast.secret import Secret
+from outagecast.secret import Secret, redact, remember
 from outagecast.text import clean, folded
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ DUPLICATE = 506
 BAD_PARAMETER = 100  # also what is said of a post that is not there
 
 HINTS = {
-    190: "make page_token anew, with the permissions pages_manage_posts and pages_read_engagement",
+    190: "make page_token anew as in docs/channels/facebook.md, with pages_manage_posts and pages_read_engagement",
     368: "Facebook has blocked this for its policies: an administrator must open the Page's support inbox",
 }
 RIGHTS = ("pages_manage_posts", "pages_read_engagement")  # https://developers.facebook.com/docs/permissions
-NODE_ID = re.compile(r"[0-9]+(_[0-9]+)?")
+NODE_ID = re.compile(r"[0-9]{1,30}(_[0-9]{1,30})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,8 @@ class Facebook:
         if self._settings.app_secret is None:
             return None
         app = str(self._call("GET", "app", {"fields": "id"}).get("id"))
+        if not NODE_ID.fullmatch(app):  # it becomes part of a header, beside the secret
+            raise Unavailable("Facebook's answer names no app; nothing was changed")
         # https://developers.facebook.com/docs/facebook-login/guides/access-tokens#apptokens
         speaker = f"{app}|{self._settings.app_secret.reveal()}"
         answer = self._call("GET", "debug_token", {"input_token": self._credentials[0]}, speaker=speaker).get("data")
@@ -115,10 +117,10 @@ class Facebook:
     def send(self, delivery: Delivery) -> Receipt:
         """Post to the Page's feed. Facebook has no threads: every update is a post of its own."""
         answer = self._call("POST", f"{self._settings.page_id}/feed", message=delivery.parts["text"])
-        post_id = str(answer.get("id"))
-        if not NODE_ID.fullmatch(post_id):
-            raise Uncertain("Facebook's answer names no post; it may be out")
-        return _receipt(post_id)
+        try:
+            return _receipt(answer.get("id"))
+        except ValueError:
+            raise Uncertain("Facebook's answer names no post; it may be out") from None
 
     def find(self, delivery: Delivery) -> Receipt | None:
         """The Page's post with this text since the first attempt."""
@@ -134,7 +136,7 @@ class Facebook:
                 if "next" not in answer.get("paging", {}):  # the only sign of the end: a page before it may be empty
                     break
                 query["after"] = answer["paging"]["cursors"]["after"]  # never the `next` URL: it holds the token
-        except (AttributeError, LookupError, TypeError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             raise Unavailable("Facebook's list of posts is not one we can read; nothing was changed") from None
         return None
 
@@ -182,7 +184,9 @@ class Facebook:
         if self._settings.app_secret is None:
             return token, {}
         key = self._settings.app_secret.reveal().encode()
-        return token, {"appsecret_proof": hmac.new(key, token.encode(), hashlib.sha256).hexdigest()}
+        proof = hmac.new(key, token.encode(), hashlib.sha256).hexdigest()
+        remember(proof)  # with the token it is as good as the secret
+        return token, {"appsecret_proof": proof}
 
     def _read(self, post_id: str) -> dict[str, Any] | None:
         try:
@@ -262,7 +266,7 @@ def _wait(headers: Mapping[str, str]) -> float | None:
     try:
         usage = json.loads(headers.get("X-Business-Use-Case-Usage", "{}"))
         minutes = max(float(use.get("estimated_time_to_regain_access", 0)) for uses in usage.values() for use in uses)
-    except (AttributeError, RecursionError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
         minutes = 0.0
     return min(minutes * 60, transport.LONGEST_WAIT) if minutes > 0 else transport.retry_after(headers)
 
@@ -273,6 +277,11 @@ def _post_id(receipt: Receipt) -> str:
     return receipt.provider_id
 
 
-def _receipt(post_id: str, permalink: object = None) -> Receipt:
-    known = isinstance(permalink, str) and re.fullmatch("https://[!-~]+", permalink)
-    return Receipt(post_id, str(permalink) if known else f"https://www.facebook.com/{post_id}")
+def _receipt(post_id: object, permalink: object = None) -> Receipt:
+    """The receipt for a post. Raises ValueError where ``post_id`` is the name of none."""
+    if not NODE_ID.fullmatch(str(post_id)):
+        raise ValueError("the id of a post on Facebook is one number, or two")
+    # Facebook puts the token into some addresses that it gives.
+    link = permalink if isinstance(permalink, str) and permalink == redact(permalink) else ""
+    known = re.fullmatch("https://[!-~]{1,500}", link)
+    return Receipt(str(post_id), link if known else f"https://www.facebook.com/{post_id}")

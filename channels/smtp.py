@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 
 from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
 from outagecast.mail import Letterhead, Mail, parse_mailbox
 from outagecast.model import Delivery, Receipt
-from outagecast.secret import Secret, remember
+from outagecast.secret import Secret, redact, remember
 from outagecast.text import clean
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ LONGEST_SUBJECT = 150  # characters
 # https://www.spamresource.com/2022/01/what-is-gmail-clipping-and-what-to-do.html
 LONGEST_PART = 30_000  # bytes
 
+LONGEST_REPLIES = 65_536  # bytes that a relay may say in one call; a line has 512: RFC 5321, 4.5.3.1.5
 LOGIN = 20.0  # seconds for name look-up, TLS, greeting and login together
 TRANSACTION = 60.0  # seconds for one message; the RFC's ten minutes (4.5.3.2.6) would hold a worker too long
 COURTESY = 5.0  # seconds for RSET, NOOP and QUIT
@@ -43,6 +44,7 @@ RCPT, DATA, END = "RCPT", "DATA", "the end of the mail"
 
 _ANY_ADDRESS = re.compile(r"[^\s<>:;,\"']+@[^\s<>:;,\"']+")
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")  # RFC 3463
+LOGIN_HINT = "check `username` and `password`; if they were locked or changed, ask the relay's owner for new ones"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,24 @@ class Settings:
             raise ValueError("helo must be a host name, such as mail.example.com")
         if self.connections < 1:
             raise ValueError("connections must be at least 1")
+
+
+class _Replies:
+    """What a relay says, which smtplib would read without end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.left = LONGEST_REPLIES
+        self._file = file
+
+    def readline(self, most: int) -> bytes:
+        line = self._file.readline(most)
+        self.left -= len(line)
+        if self.left < 0:
+            raise ConnectionError("the relay does not stop talking")
+        return line
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class _Dropped(Unavailable):
@@ -261,6 +281,8 @@ def _guard(call: Call, server: SMTP) -> None:
     """Have the connection cut at the deadline, also where that has passed meanwhile. Raises DeadlineExceeded."""
     if server.sock is not None:
         call.guard(server.sock)
+        replies = server.file if isinstance(server.file, _Replies) else _Replies(server.sock.makefile("rb"))
+        server.file, replies.left = replies, LONGEST_REPLIES
     call.connecting()
 
 
@@ -336,10 +358,10 @@ def _refusal(stage: str, code: int, said: bytes) -> ChannelError:
     hint = ""
     if account:
         login = stage == "the login" or code in {530, 535}
-        hint = "check `username` and `password`" if login else "may this login send as `from`? ask the relay's owner"
+        hint = LOGIN_HINT if login else "may this login send as `from`? ask the relay's owner"
     return Rejected(told, code=status or str(code), hint=hint, account=account, recipient=recipient)
 
 
 def _words(said: bytes) -> str:
-    """A reply without the addresses in it."""
-    return clean(_ANY_ADDRESS.sub("(address)", said.decode("utf-8", "replace")))
+    """A reply without the addresses in it; of a long one the beginning, since to look for them takes long."""
+    return clean(_ANY_ADDRESS.sub("(address)", redact(said.decode("utf-8", "replace"))[:2000]))

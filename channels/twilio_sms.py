@@ -18,7 +18,7 @@ from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Sem
 from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
 from outagecast.measure import sms
 from outagecast.model import Delivery, Published, Receipt
-from outagecast.secret import Secret
+from outagecast.secret import Secret, redact
 from outagecast.text import folded
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ CLOCK_SKEW = timedelta(seconds=60)  # between Twilio's clock and ours
 # A number, a name of at most 11 (https://www.twilio.com/docs/messaging/api/alphasender-resource) or a short code.
 _SENDER = re.compile(r"\+[1-9]\d{1,14}|(?=.*[A-Za-z])[A-Za-z0-9 +_&-]{1,11}|\d{3,8}")
 _TRIAL = "Sent from your Twilio trial account - "  # put before the text by Twilio, until the account is upgraded
+_SID = re.compile(r"(?:SM|MM)[0-9A-Za-z]{1,64}")  # https://www.twilio.com/docs/messaging/api/message-resource
 _NUMBER = re.compile(r"(?:\+|%2B|\b)\d[\d ().-]{4,}\d\b", re.IGNORECASE)
 
 # The meaning of codes: https://www.twilio.com/docs/api/errors, each under its number.
@@ -41,9 +42,25 @@ _BUSY = {14107, 20429, 21611}  # 20429: "never processed and is always safe to r
 _RECIPIENT = {21211, 21214, 21217, 21265, 21266, 21268, 21408, 21610, 21612, 21614, 21635, 30003, 30004, 30005, 30006}
 _CREDENTIALS = {10001, 20003, 20005, 20006, 20008, 20010, 20403, 20404, 30002, 90010}
 _SENDERS = {21212, 21267, 21603, 21606, 21607, 21657, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21711}
+# https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks
+_ARRIVED = {"delivered", "read"}
+_LOST = {"undelivered": "not delivered", "failed": "not sent", "canceled": "called off at Twilio"}
+_REASONS = {
+    "30001": "too many waited in the queue",
+    "30002": "Twilio has suspended the account",
+    "30003": "the phone is off or out of reach",
+    "30004": "the carrier or the phone blocks it",
+    "30005": "there is no such phone any more",
+    "30006": "it is a landline, or its carrier is out of reach",
+    "30007": "the carrier took it for spam",
+    "30008": "the carrier does not say why",
+    "30034": "the sender is not registered with US carriers",
+    "30036": "it waited too long and expired",
+    "30410": "the carrier did not answer",
+}
 _KEY_HINT = (
-    "check `account_sid` and `api_key` with `api_key_secret` (or `auth_token`); "
-    "a key must be allowed to create and to read messages"
+    "check `account_sid` and `api_key` with `api_key_secret` (or `auth_token`); if it was revoked, make a key that may "
+    "create and read messages as in docs/channels/twilio_sms.md"
 )
 _SENDER_HINT = (
     "correct `from` or `messaging_service_sid`: it must be this account's and able to send SMS to that country"
@@ -119,7 +136,7 @@ class TwilioSms:
         messages = self._client.messages
         with _readable(Unavailable):
             # Not the account itself: only a main key may read that, https://www.twilio.com/docs/iam/api-keys
-            messages.list(limit=1)
+            messages.page(page_size=1)
 
     def send(self, delivery: Delivery) -> Receipt:
         """Hand one text to Twilio, to be dropped from its queue when the delivery expires."""
@@ -140,9 +157,7 @@ class TwilioSms:
             )
             if sent.error_code or sent.status in {"failed", "undelivered", "canceled"}:
                 raise _refusal(400, {}, {"code": sent.error_code, "message": sent.error_message or sent.status})
-            if not (isinstance(sent.sid, str) and sent.sid):
-                raise ValueError
-            return Receipt(sent.sid)
+            return _receipt(sent.sid)
 
     def find(self, delivery: Delivery) -> Receipt | None:
         """The receipt of a text with these words to this number since the first attempt.
@@ -154,27 +169,43 @@ class TwilioSms:
         words = _canonical(delivery.parts["text"])
         messages = self._client.messages
         with _readable(Unavailable):
-            for message in messages.stream(delivery.target, self._settings.from_, limit=FAR_BACK, page_size=PAGE):
-                if message.date_created and message.date_created >= since and _canonical(message.body) == words:
-                    return Receipt(str(message.sid))
+            page = messages.page(delivery.target, self._settings.from_, page_size=PAGE)
+            for left in reversed(range(FAR_BACK // PAGE)):  # an empty page may be followed by another without end
+                for message in page:
+                    if message.date_created and message.date_created >= since and _canonical(message.body) == words:
+                        return _receipt(message.sid)
+                page = page.next_page() if left else None
+                if page is None:
+                    break
         return None
 
     def read_back(self, delivery: Delivery, receipt: Receipt) -> Published | None:  # noqa: ARG002 - the sid says it all
-        """The text as Twilio keeps it; None where it was deleted there."""
-        if not re.fullmatch(r"\w+", receipt.provider_id):
+        """The text as Twilio keeps it, and whether it has reached the phone.
+
+        Never None: a record that was deleted at Twilio does not take the text off the phone.
+        """
+        if not re.fullmatch(r"\w{1,66}", receipt.provider_id, re.ASCII):
             raise Rejected("the receipt names no message of Twilio's, so it cannot be read back")
         messages = self._client.messages
         try:
             with _readable(Unavailable):
-                body = messages(receipt.provider_id).fetch().body
+                message = messages(receipt.provider_id).fetch()
         except Rejected as error:
             if error.code in {"20404", "HTTP 404"}:
-                return None
+                raise Rejected("Twilio has no record of this text, so it cannot be read back") from None
             raise
+        body, status = message.body, str(message.status)
+        if status in _LOST:
+            code = str(message.error_code or "")
+            code = code if re.fullmatch("[0-9]{1,9}", code) else ""
+            why = _REASONS.get(code, "Twilio gives no reason" if not code else "see Twilio's page on the error")
+            return Published({}, lost=f"{_LOST[status]}: {why}{f' (error {code})' if code else ''}", code=code)
+        if body and not isinstance(body, str):
+            raise Unavailable("Twilio's answer holds no text")
         if not body:
             # https://www.twilio.com/docs/messaging/guides/privacy-message-redaction
             raise Rejected("Twilio keeps no texts of this account (message redaction), so it cannot be read back")
-        return Published({"text": body})
+        return Published({"text": body}, is_final=status in _ARRIVED)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -235,9 +266,9 @@ def _refusal(status: int, headers: Mapping[str, str], said: Mapping[str, Any]) -
     """What Twilio's *no* means: by its code where we know it, else by the status."""
     from outagecast import transport
 
-    code = int(said["code"]) if str(said.get("code")).isdigit() else 0
+    code = int(said["code"]) if re.fullmatch("[0-9]{1,9}", str(said.get("code"))) else 0
     # Twilio repeats the number in its sentence, and a customer's number has no place in a log.
-    words = _NUMBER.sub("…", str(said.get("message") or said.get("detail") or said.get("title") or ""))
+    words = _NUMBER.sub("…", redact(str(said.get("message") or said.get("detail") or said.get("title") or "")))
     if 400 <= status < 500 and code in _BUSY:
         status = 429
     hint = _HINTS.get(code, _KEY_HINT if status in {401, 403} else "")
@@ -246,6 +277,12 @@ def _refusal(status: int, headers: Mapping[str, str], said: Mapping[str, Any]) -
         error.recipient = code in _RECIPIENT
         error.account = not error.recipient and (error.account or code in _CREDENTIALS or code in _SENDERS)
     return error
+
+
+def _receipt(sid: object) -> Receipt:
+    if not (isinstance(sid, str) and _SID.fullmatch(sid)):
+        raise ValueError("the name of a message of Twilio's is letters and digits")
+    return Receipt(sid)
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -27,12 +27,14 @@ CLOCK_SKEW = timedelta(minutes=1)  # by how much our clock may run ahead of X's
 MOST_POSTS = 100  # a page: https://docs.x.com/x-api/users/get-posts
 BUCKETS = ("x-rate-limit", "x-app-limit-24hour", "x-user-limit-24hour")  # each with -remaining and -reset
 HINTS = {
-    401: "check api_key, api_secret, access_token and access_token_secret, and this computer's clock",
+    401: "are api_key, api_secret, access_token and access_token_secret right, and this computer's clock? if they were "
+    "revoked, make them anew as in docs/channels/x.md",
     402: "the developer account has no credits left: buy some in X's developer console, then resume",
     403: "give the app the permission Read and write, then make access_token and access_token_secret anew",
 }
 GONE = frozenset({"HTTP 404", "resource-not-found"})
 POST_ID = re.compile(r"[0-9]{1,19}")
+LONGEST_TEXT, LONGEST_LINK = 25_000, 4096  # characters: https://help.x.com/en/using-x/x-premium
 
 T = TypeVar("T")
 
@@ -136,6 +138,12 @@ class X:
 
         def read(client: Any) -> Published:
             post = _data(client.get_tweet(post_id, user_auth=True, tweet_fields=["entities"]))
+            # Each edit is a post with an id of its own, and the public is shown the last:
+            # https://docs.x.com/x-api/fundamentals/edit-posts
+            if (newest := (post.get("edit_history_tweet_ids") or [post_id])[-1]) != post_id:
+                if not POST_ID.fullmatch(newest):
+                    raise ValueError
+                post = _data(client.get_tweet(newest, user_auth=True, tweet_fields=["entities"]))
             return Published({"text": _as_published(post, delivery.parts["text"])}, self._receipt(post_id).url)
 
         try:
@@ -247,7 +255,7 @@ def _data(answer: dict[str, Any]) -> Any:
         return answer.get("data", [])
     words = errors[0].get("detail") or errors[0].get("message") or "no reason given"
     problem = str(errors[0].get("type")).rpartition("/")[2]  # X writes the rest of it under two hosts
-    raise Rejected(f"X answered with an error: {clean(words)}", code=problem)
+    raise Rejected(f"X answered with an error: {clean(words)}", code=clean(problem, most=60))
 
 
 def _as_published(post: dict[str, Any], wanted: str) -> str:
@@ -255,6 +263,8 @@ def _as_published(post: dict[str, Any], wanted: str) -> str:
     text = post["text"]
     for link in post.get("entities", {}).get("urls", []):
         full = link.get("expanded_url", link["url"])
+        if not link["url"].startswith("https://t.co/") or len(text) > LONGEST_TEXT or len(full) > LONGEST_LINK:
+            raise ValueError  # no link of X's; each of its places would grow
         bare = full.partition("://")[2]  # X puts http:// before a bare domain
         spellings = (full, full.rstrip("/"), bare, bare.rstrip("/"))
         text = text.replace(link["url"], next((one for one in spellings if one and one in wanted), full))

@@ -105,7 +105,7 @@ def _rows(path: Path, file: TextIO, addresses: str, bad: list[Problem]) -> Itera
             if len(header) == 1 and re.search(r"[;\t]", header[0]):
                 hint = "save it with commas between the cells"
             raise AudienceError(Problem(f'there is no column "{addresses}"', hint, str(path), 1))
-        if repeated := {name for name in header if header.count(name) > 1} & set(COLUMNS):
+        if repeated := {name for name in COLUMNS if header.count(name) > 1}:
             raise AudienceError(Problem(f'the column "{min(repeated)}" stands twice', "keep one", str(path), 1))
         begun = reader.line_num + 1
         for cells in reader:

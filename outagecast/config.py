@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -23,18 +24,19 @@ from outagecast.secret import Secret
 from outagecast.text import clean
 
 FIRST = "first"  # in a channel's `on:`, the first word it carries of an incident
+FOLLOW_UP = "follow_up"  # more on what it has told to be over
 _RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*/\s*(s|min|h)", re.ASCII)
 _PRICE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([A-Z]{3})", re.ASCII)
 
 # A person's own phone and inbox hear the first word and the last: more would be noise (research on status pages).
 PERSONAL_STATUSES = (FIRST, Status.RESOLVED, Status.SCHEDULED, Status.RETRACTED)
-EVERY_STATUS = (FIRST, *Status)
+EVERY_STATUS = (FIRST, *Status, FOLLOW_UP)
 
 
 def _zone(value: str, _: object) -> ZoneInfo:
     try:
         return ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, OSError, RecursionError):  # the last of hundreds of slashes
         import difflib
 
         close = difflib.get_close_matches(value[:100], available_timezones(), n=1)
@@ -106,6 +108,15 @@ class Promise:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Watch:
+    """Whom ``watch`` tells before a promised word is late."""
+
+    warn_before: Duration = timedelta(minutes=10)
+    command: tuple[Text, ...] = ()
+    webhook: Secret | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AudienceFile:
     """Where a set of people is listed."""
 
@@ -126,6 +137,7 @@ class Options:
     audience: str | None = None
     rate: Rate | None = None
     price: Cost | None = None
+    owner: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,6 +173,7 @@ class _File:
     organisation: Organisation = about("who speaks: {name: …, timezone: …}")
     ledger: Text = "sqlite:///outagecast.db"
     promise: Promise = Promise()
+    watch: Watch = Watch()
     components: dict[Text, tuple[Text, ...]] = field(default_factory=dict)
     templates: Path | None = None
     audiences: dict[Slug, AudienceFile] = field(default_factory=dict)
@@ -175,6 +188,7 @@ class Config:
     organisation: Organisation
     ledger: str
     promise: Promise
+    watch: Watch
     components: Mapping[str, tuple[str, ...]]
     templates: Path | None
     audiences: Mapping[str, Path]
@@ -212,14 +226,15 @@ def load(path: Path) -> Config:
         problems += faults
         if channel:
             channels[name] = channel
-    problems += _contradictions(doc, file, channels)
+    problems += itertools.islice(_contradictions(doc, file, channels), document.MOST_PROBLEMS)
     if problems or file is None:
-        raise ConfigError(*sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
+        raise ConfigError(*document.foremost(problems))
     return Config(
         path=path,
         organisation=file.organisation,
         ledger=_ledger(file.ledger, base),
         promise=file.promise,
+        watch=_anchored(file.watch, base),
         components=file.components,
         templates=_beside(base, file.templates) if file.templates else None,
         audiences={name: _beside(base, audience.file) for name, audience in file.audiences.items()},
@@ -312,8 +327,15 @@ def _with_defaults(channel: ChannelConfig, organisation: Organisation) -> Channe
     filled = replace(
         options,
         languages=options.languages or (organisation.languages if bulk else organisation.languages[:1]),
-        on=options.on if options.on is not None else (PERSONAL_STATUSES if bulk else EVERY_STATUS),
+        on=options.on if options.on is not None else _statuses(bulk=bulk, phone=phone),
         links=options.links if options.links is not None else not phone,
         expires=options.expires or (timedelta(hours=6) if bulk else None),
     )
     return replace(channel, options=filled)
+
+
+def _statuses(*, bulk: bool, phone: bool) -> tuple[str, ...]:
+    """Nobody is texted again about what is over; a mail about the cause can wait until it is read."""
+    if phone:
+        return PERSONAL_STATUSES
+    return (*PERSONAL_STATUSES, FOLLOW_UP) if bulk else EVERY_STATUS

@@ -25,6 +25,7 @@ MOST_BYTES = 256 * 1024
 MOST_DEPTH = 20
 MOST_PROBLEMS = 50
 MOST_VALUES = 5_000  # reading more takes longer than anybody waits at night
+MOST_COMPARED = 100  # words that a mistyped one is compared with, which is slow
 
 # What YAML's own words mean for somebody who wrote a sentence.
 _ADVICE = {
@@ -260,11 +261,16 @@ def _text(event: yaml.ScalarEvent) -> str:
         return text
 
 
+def _among(known: list[str]) -> str:
+    return f"expected one of: {clean(', '.join(known), most=600)}"
+
+
 def nearest(word: str, known: list[str]) -> str:
     """A hint: the known word that ``word`` was probably meant to be, or all of them."""
     import difflib
 
+    known = known[:MOST_COMPARED]
     folded = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(word[:100].casefold().replace("-", "_"), folded, n=1, cutoff=0.6)
     close = close or difflib.get_close_matches(word[:100].casefold(), folded, n=1, cutoff=0.6)
-    return f'did you mean "{folded[close[0]]}"?' if close else f"expected one of: {', '.join(known)}" if known else ""
+    return f'did you mean "{folded[close[0]]}"?' if close else _among(known) if known else ""

@@ -20,7 +20,7 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL = re.compile(rf"(?=.{{1,64}}$){_ATOM}(\.{_ATOM})*")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{4,253}}$)({_LABEL}\.)+(?=[a-z]){_LABEL}")
-_MAILBOX = re.compile(r'(?:"(?P<quoted>[^"\\<>@]*)"|(?P<name>[^"\\<>@,;:]*))\s*<(?P<inside>[^<>\s]+)>|(?P<bare>\S+)')
+_MAILBOX = re.compile(r'(?:"(?P<quoted>[^"\\<>@]*)"\s*|(?P<name>[^"\\<>@,;:]*))<(?P<inside>[^<>\s]+)>|(?P<bare>\S+)')
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _BREAKS_A_LINE = re.compile("[\t\r\n\u2028\u2029]")

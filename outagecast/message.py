@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import itertools
 import json
 import re
 import typing
@@ -14,7 +16,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from outagecast import document, schema
-from outagecast.document import Document, Node, Place, nearest
+from outagecast.document import MOST_PROBLEMS, Document, Node, Place, nearest
 from outagecast.errors import MessageError, Problem
 from outagecast.model import ComponentState, Impact, Status
 from outagecast.schema import Parse, Reshape, about
@@ -297,6 +299,54 @@ def load(
     ``zone`` only serves the hint for a time without an offset. Raises MessageError with every problem at once.
     """
     doc = document.parse(*document.read(source, stdin, MessageError), MessageError)
+    _amend(doc, status, facts)
+    return check(doc, zone)
+
+
+def build_on(
+    written: str,
+    name: str,
+    *,
+    status: str | None = None,
+    facts: typing.Sequence[str] = (),
+    zone: ZoneInfo | None = None,
+    now: datetime,
+) -> Message:
+    """The message that an update was ``written`` as, with ``status`` and ``facts`` put in; problems point to ``name``.
+
+    Where that says anything new, what was right only at its own time is left out of it, but what is put in. Raises
+    MessageError with every problem at once.
+    """
+    doc = Document(name, document.parse(name, written, MessageError).data)  # nobody wrote its lines and columns
+    before = typing.cast("dict[str, Node]", _meant(doc.data))
+    _amend(doc, status, facts)
+    if _meant(doc.data) != before:
+        is_back = _is_closing(before["status"]) and not _is_closing(doc.data.get("status"))
+        doc = Document(name, document.parse(name, written, MessageError).data)
+        _leave_behind(doc.data, is_back=is_back, now=now)
+        _amend(doc, status, facts)
+    return check(doc, zone)
+
+
+def _is_closing(status: Node | None) -> bool:
+    return isinstance(status, str) and status in {item.value for item in Status if item.is_closing}
+
+
+def _leave_behind(written: dict[str, Node], *, is_back: bool, now: datetime) -> None:
+    """Take out what was said for one moment: times that have passed, and wording by hand, which nobody reads again."""
+    for fact in ("next_update_at", "eta"):
+        given = written.get(fact)
+        time = _moment_or_duration(given, None) if isinstance(given, str) else None
+        if isinstance(time, datetime) and time <= now:
+            del written[fact]
+    written.pop("variants", None)
+    if is_back:
+        written.pop("ended_at", None)
+
+
+def _amend(doc: Document, status: str | None, facts: typing.Sequence[str]) -> None:
+    """Put what the command line gives into a document. Raises MessageError with every problem at once."""
+    before = copy.deepcopy(doc.data)
     problems = [] if status is None else _put(doc, "status", status, "--status")
     for fact in facts:
         name, separator, value = fact.partition("=")
@@ -305,16 +355,34 @@ def load(
         else:
             given = f"--set {clean(fact, most=60)}"
             problems.append(Problem("expected NAME=VALUE", 'such as --set cause="A power cut"', given))
+    problems = problems or _untranslated(doc, before, [fact.partition("=")[0].strip() for fact in facts])
     if problems:
         raise MessageError(*problems)
-    return check(doc, zone)
+
+
+def _untranslated(doc: Document, before: typing.Mapping[str, Node], given: typing.Sequence[str]) -> list[Problem]:
+    """The facts that say something new, and in another language still the old; one taken out is, in all languages."""
+    translations = doc.data.get("translations")
+    problems: list[Problem] = []
+    for language_, translation in translations.items() if isinstance(translations, dict) else ():
+        for fact in (item.name for item in fields(Translation) if item.name != "components"):
+            if not isinstance(translation, dict) or fact not in translation or doc.data.get(fact) == before.get(fact):
+                continue
+            place = f"translations.{language_}.{fact}"
+            if fact not in doc.data:
+                del translation[fact]
+            elif not any(name == place or name.startswith(f"{place}.") for name in given):
+                hint = f'give it too: --set "{place}=…"'
+                problems.append(Problem(f"{place} still says the old {fact}", hint, f"--set {fact}"))
+    return problems
 
 
 def check(doc: Document, zone: ZoneInfo | None = None) -> Message:
     """The message a document holds. Raises MessageError with every problem at once."""
     message, problems = schema.read(Message, doc, doc.data, context=zone)
     if message:
-        problems = [doc.problem(place, text, hint) for place, text, hint in _contradictions(message)]
+        found = itertools.islice(_contradictions(message), MOST_PROBLEMS)  # whose hints take long to find
+        problems = [doc.problem(place, text, hint) for place, text, hint in found]
     if problems or message is None:
         raise MessageError(*problems)
     return replace(message, _written=doc.data)
@@ -328,8 +396,10 @@ def _put(doc: Document, name: str, value: str, option: str) -> list[Problem]:
         return [Problem("takes one sentence as it is, not a list", "write several into the file", option)]
     path, components, rest = name.partition("components.")  # the names of components have dots of their own
     place = (*path.rstrip(".").split("."), "components", rest) if components else tuple(name.split("."))
+    if not (steps := tuple(step for step in place if step)):
+        return [Problem("names no fact", 'such as --set cause="A power cut"', option)]
     try:
-        doc.put(tuple(step for step in place if step), value, option)
+        doc.put(steps, value, option)
     except ValueError as error:
         return [Problem(str(error), "", option)]
     return []

@@ -7,11 +7,15 @@ lost. So the connection itself notes the phase, and what that means is decided h
 from __future__ import annotations
 
 import email.utils
+import http.client
 import logging
+import re
 import socket
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -22,17 +26,20 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from outagecast import __version__
 from outagecast.call import CONNECT, Call, DeadlineExceeded, Phase, current
 from outagecast.errors import ChannelError, Rejected, Unavailable, Uncertain
+from outagecast.secret import remember
 from outagecast.text import clean
 
 DEADLINE = 20.0  # seconds for a whole call: DNS, TLS, a dribbling answer and all
 LONGEST_ANSWER = 1 << 20  # bytes, unpacked; no provider's answer to us comes near it
 LONGEST_WAIT = 86_400.0  # seconds; a provider that says to wait longer is not believed
+_SIGNATURE = re.compile(r'oauth_signature="([^"]+)"')
 SAFE = frozenset({"GET", "HEAD"})  # they only ask: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1
 
 # At DEBUG and INFO these log tokens, signatures and phone numbers: tweepy its Authorization header, oauthlib the
-# access token, twilio the URL of a list with its To=.
+# access token, twilio the URL of a list with its To=. And urllib3 warns of odd headers with the URL and the server's
+# own bytes, which no screen should show.
 for _name in ("tweepy", "oauthlib", "requests_oauthlib", "urllib3", "twilio"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 _clocks: dict[str, tuple[float, float]] = {}  # host -> when it last answered, and how far our clock was ahead of its
 
@@ -67,6 +74,17 @@ class _Watched(HTTPConnection):
                 call.guard(self.sock)  # a connection kept alive from an earlier call
             call.sending()
         super().send(data)
+
+    def response_class(self, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:  # type: ignore[override]
+        self._answer = http.client.HTTPResponse(*args, **kwargs)
+        return self._answer
+
+    def getresponse(self) -> Any:
+        try:
+            return super().getresponse()
+        except urllib3.exceptions.InvalidHeader:
+            self._answer.close()  # which urllib3 leaves open
+            raise
 
 
 class _WatchedTLS(_Watched, HTTPSConnection):
@@ -132,6 +150,8 @@ class Session(requests.Session):
         if not keep_alive:
             # A kept connection that the server has just closed loses the request without telling whether it arrived.
             self.headers["Connection"] = "close"
+        # A cookie would let one answer change the requests after it.
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         for scheme in ("https://", "http://"):
             self.mount(scheme, _Adapter(keep_alive=keep_alive))
 
@@ -150,6 +170,8 @@ class Session(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         kwargs |= {"stream": True, "allow_redirects": False, "timeout": (min(CONNECT, self.deadline), self.deadline)}
+        for signature in _SIGNATURE.findall(str(request.headers.get("Authorization", ""))):
+            remember(urllib.parse.unquote(signature))
         call = Call(self.deadline)
         transmit = super().send
 
@@ -163,7 +185,8 @@ class Session(requests.Session):
             response = call.run(work)
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
             raise  # before any connection: `request` says what it means
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, DeadlineExceeded) as error:
+        except (OSError, ValueError, urllib3.exceptions.HTTPError, DeadlineExceeded) as error:
+            # All of requests' own are OSErrors; a header that cannot be written is a ValueError.
             # `from None`: the original's text holds the URL, and URLs can hold tokens.
             raise _judge(error, call, request) from None
         if (ahead := _ahead(response.headers, began, time.time())) is not None:

@@ -547,13 +547,52 @@ def test_what_twilio_keeps_is_read_back(net: responses.RequestsMock, canaries: d
     raw = json.dumps(message(body=text), ensure_ascii=False).encode()
     net.get(address(canaries, f"Messages/{SID}.json"), body=raw, content_type="application/json")
 
-    assert sms().read_back(DELIVERY, Receipt(SID)) == Published({"text": text})
+    assert sms().read_back(DELIVERY, Receipt(SID)) == Published({"text": text}, is_final=False)
 
 
-def test_a_deleted_text_is_gone(net: responses.RequestsMock, canaries: dict[str, str]) -> None:
+def test_a_record_that_was_deleted_says_nothing_about_the_phone(
+    net: responses.RequestsMock, canaries: dict[str, str]
+) -> None:
     net.get(address(canaries, f"Messages/{SID}.json"), json={"code": 20404, "message": "not found"}, status=404)
 
-    assert sms().read_back(DELIVERY, Receipt(SID)) is None
+    with pytest.raises(Rejected, match="no record of this text") as caught:
+        sms().read_back(DELIVERY, Receipt(SID))
+
+    assert not caught.value.account
+
+
+@pytest.mark.parametrize(
+    ("status", "is_final"),
+    [("accepted", False), ("queued", False), ("sending", False), ("sent", False), ("delivered", True), ("read", True)],
+)
+def test_a_text_has_arrived_once_the_carrier_says_so(
+    net: responses.RequestsMock, canaries: dict[str, str], status: str, is_final: bool
+) -> None:
+    net.get(address(canaries, f"Messages/{SID}.json"), json=message(status=status))
+
+    assert sms().read_back(DELIVERY, Receipt(SID)) == Published({"text": TEXT}, is_final=is_final)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        ("undelivered", 30003, "not delivered: the phone is off or out of reach (error 30003)"),
+        ("failed", 30007, "not sent: the carrier took it for spam (error 30007)"),
+        ("undelivered", 39999, "not delivered: see Twilio's page on the error (error 39999)"),
+        ("undelivered", "\x1b[31m", "not delivered: Twilio gives no reason"),
+        ("canceled", None, "called off at Twilio: Twilio gives no reason"),
+    ],
+)
+def test_a_text_that_never_arrived_says_why_and_not_to_whom(
+    net: responses.RequestsMock, canaries: dict[str, str], status: str, code: object, words: str
+) -> None:
+    told = message(status=status, error_code=code, error_message=f"{TO} is out of reach", body="")
+    net.get(address(canaries, f"Messages/{SID}.json"), json=told)
+
+    seen = sms().read_back(DELIVERY, Receipt(SID))
+
+    assert seen is not None
+    assert (seen.lost, seen.code) == (words, str(code) if isinstance(code, int) else "")
 
 
 def test_a_text_that_twilio_does_not_keep_is_not_taken_for_a_changed_one(

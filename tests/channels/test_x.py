@@ -426,6 +426,24 @@ def test_reading_back_shows_what_the_public_sees(web: responses.RequestsMock) ->
     assert Published({"text": TEXT}, "https://x.com/i/status/2000") == published
 
 
+def test_of_a_post_that_somebody_edited_the_newest_words_are_read(web: responses.RequestsMock) -> None:
+    post = {"id": "2000", "text": "Card payments are failing.", "edit_history_tweet_ids": ["2000", "2001"]}
+    web.get(f"{POSTS}/2000", json={"data": post})
+    web.get(f"{POSTS}/2001", json={"data": post | {"id": "2001", "text": "All is well."}})
+
+    published = channel().read_back(delivery(), Receipt("2000"))
+
+    assert Published({"text": "All is well."}, "https://x.com/i/status/2000") == published
+
+
+@pytest.mark.parametrize("history", [["../users/me"], [7], "2001", {"2000": 1}, [""]])
+def test_a_history_that_names_no_post_is_not_followed(web: responses.RequestsMock, history: Any) -> None:
+    web.get(f"{POSTS}/2000", json={"data": {"id": "2000", "text": "Fixed.", "edit_history_tweet_ids": history}})
+
+    with pytest.raises(Unavailable):
+        channel().read_back(delivery(), Receipt("2000"))
+
+
 @pytest.mark.parametrize(("status", "body"), [(404, {"title": "Not Found"}), (200, NOT_FOUND)])
 def test_a_post_that_is_gone_reads_back_as_none(web: responses.RequestsMock, status: int, body: Any) -> None:
     web.get(f"{POSTS}/2000", json=body, status=status)
