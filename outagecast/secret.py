@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+import re
 import stat
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -13,9 +16,14 @@ from outagecast.errors import ConfigError, Problem
 
 SCHEMES = ("env:", "file:", "keyring:")
 MASK = "***"
+LEAST = 4  # characters: shorter ones would blot out ordinary words
+LEAST_CODED = 8
 
-_revealed: set[str] = set()
-_revealed_lock = threading.Lock()
+_URLSAFE = str.maketrans("+/", "-_")
+
+_revealed: set[str] = set()  # in every spelling
+_variables: set[str] = set()  # the environment's, that a reference names
+_lock = threading.Lock()
 
 
 class Secret:
@@ -30,6 +38,8 @@ class Secret:
             raise ValueError("a secret must be a reference: env:NAME, file:PATH or keyring:SERVICE/NAME")
         if scheme == "keyring" and "/" not in rest:
             raise ValueError("a keyring reference is keyring:SERVICE/NAME")
+        if scheme == "env":
+            _variables.add(rest)
         self.reference = reference
         self._base = base
 
@@ -43,6 +53,10 @@ class Secret:
         value = {"env": self._from_env, "file": self._from_file, "keyring": self._from_keyring}[scheme](rest)
         if not value:
             raise ConfigError(Problem(f"{self.reference} is empty", "give it a value, then run the same command again"))
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(Problem(f"{self.reference} is not UTF-8 text", "copy it again")) from None
         remember(value)
         return value
 
@@ -92,16 +106,40 @@ class Secret:
 
 
 def remember(value: str) -> None:
-    """Have ``redact`` hide ``value``, also as base64 and as part of a URL."""
-    forms = {value, quote(value, safe=""), quote_plus(value), base64.b64encode(value.encode()).decode()}
-    with _revealed_lock:
-        _revealed.update(form for form in forms if len(form) >= 4)  # shorter ones would blot out ordinary words
+    """Have ``redact`` hide ``value``, however it is quoted or encoded on its way."""
+    if len(value) < LEAST or value in _revealed:
+        return
+    forms = {form for form in _spellings(value) if len(form) >= LEAST}
+    with _lock:
+        _revealed.update(forms)
 
 
 def redact(text: str) -> str:
     """``text`` with every secret revealed so far replaced by ``***``."""
-    with _revealed_lock:
+    with _lock:
         forms = sorted(_revealed, key=len, reverse=True)
     for form in forms:
         text = text.replace(form, MASK)
     return text
+
+
+def withheld() -> Mapping[str, str]:
+    """The environment's variables that hold secrets, each empty: for a program that is none of ours."""
+    return dict.fromkeys(_variables & os.environ.keys(), "")
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """``value`` as it is, and as Python, URLs, JSON, HTML and base64 write it."""
+    import html
+
+    yield from (value, " ".join(value.split()), html.escape(value), json.dumps(value)[1:-1])
+    yield from (repr(value)[1:-1], repr(value.encode())[2:-1])
+    for quoted in (quote(value, safe=""), quote(value), quote_plus(value)):
+        yield from (quoted, quote(quoted, safe=""), re.sub("%..", lambda code: code.group().lower(), quoted))
+    whole = base64.b64encode(value.encode()).decode()
+    yield from (whole, whole.rstrip("="), whole.translate(_URLSAFE), whole.translate(_URLSAFE).rstrip("="))
+    for offset in range(3):  # as part of something longer, such as a login
+        coded = base64.b64encode(b"\0" * offset + value.encode()).decode().rstrip("=")
+        # The characters at both ends are made of its neighbours too.
+        core = coded[-(-offset * 8 // 6) : -1]
+        yield from (core, core.translate(_URLSAFE)) if len(core) >= LEAST_CODED else ()

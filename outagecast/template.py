@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,10 @@ from traceback import walk_tb
 from typing import Any
 
 import jinja2
+from jinja2 import nodes
 from jinja2.bccache import Bucket
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import outagecast.templates
@@ -21,12 +25,58 @@ from outagecast import __version__, facts, registry, wording
 from outagecast.errors import Problem, TemplateError
 
 _BREAK = "\x1e"  # between paragraphs while a text is being rendered; no fact can hold it
-_AUTHORS_MISTAKES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_AUTHORS_MISTAKES = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+MOST_STEPS = 20_000  # rounds of loops, and calls, in one text; the shipped ones take a few dozen
+MOST_CHARACTERS = 100_000  # of one text
 _SHIPPED = Path(next(iter(outagecast.templates.__path__)))
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja in a sandbox that marks the blank lines of a text before its tags leave others behind."""
+    """Jinja in a sandbox that marks the blank lines of a text before its tags leave others behind.
+
+    It also breaks off what would not end, or would fill the memory.
+    """
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+    steps = 0
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for loop in tree.find_all(nodes.For):
+            counted = nodes.EnvironmentAttribute("counted", lineno=loop.lineno)
+            loop.iter = nodes.Call(counted, [loop.iter], [], None, None, lineno=loop.lineno)
+        return tree
+
+    def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """What ``called`` returns, unless it is asked for more than a text can hold."""
+        self.count()
+        if any(isinstance(given, int) and given > MOST_CHARACTERS for given in (*args, *kwargs.values())):
+            raise SecurityError("asks for too much")
+        if getattr(called, "__name__", "") in {"format", "format_map"}:
+            raise SecurityError("a text is put together with ~, not with format")
+        return super().call(context, called, *args, **kwargs)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """A product, unless it is larger than a text can be."""
+        if operator == "**" or (operator == "%" and isinstance(left, str)):
+            raise SecurityError(f"a text needs no {operator}")
+        sizes = [len(one) if isinstance(one, (str, list, tuple)) else one for one in (left, right)]
+        is_whole = all(isinstance(size, int) for size in sizes)
+        if operator == "*" and is_whole and abs(sizes[0] * sizes[1]) > MOST_CHARACTERS:
+            raise SecurityError("a product is too large")
+        return super().call_binop(context, operator, left, right)
+
+    def count(self) -> None:
+        """One step more. Raises SecurityError where there were too many."""
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise SecurityError("does not come to an end")
+
+    def counted(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items, each a step."""
+        for item in items:
+            self.count()
+            yield item
 
     def preprocess(self, source: str, name: str | None = None, filename: str | None = None) -> str:
         """The source, a mark on every blank line of it; of markup as it is."""
@@ -42,7 +92,7 @@ class Book:
     own: Path | None
 
     @cached_property
-    def _environment(self) -> jinja2.Environment:
+    def _environment(self) -> _Environment:
         languages = dict.fromkeys((self.language, self.language.partition("-")[0]))  # en-GB, then en
         folders = [folder / language for language in languages for folder in (self.own, _SHIPPED) if folder]
         environment = _Environment(
@@ -51,6 +101,8 @@ class Book:
             autoescape=_is_markup,
             bytecode_cache=_compiled(),
         )
+        for padded in ("batch", "center", "format", "indent", "slice"):  # to any width that is asked for
+            del environment.filters[padded]
         environment.filters.update(
             sentence=_said(wording.sentence),
             bare=_said(wording.bare),
@@ -68,7 +120,8 @@ class Book:
             if block not in template.blocks:
                 raise TemplateError(Problem(f"has no block for {block}", "", f"{self.language}/{name}"))
             context = template.new_context({**given, "say": self.phrases})
-            text = "".join(template.blocks[block](context))
+            self._environment.steps = 0
+            text = _joined(template.blocks[block](context))
         return re.sub(r"\n\s*\n", "\n", text.strip()) if _is_markup(name) else _flow(text)
 
     @cached_property
@@ -130,6 +183,15 @@ def _compiled() -> jinja2.BytecodeCache | None:
     # What lies in it is run: it must be nobody else's to write.
     private = about.st_uid == os.getuid() and not about.st_mode & 0o022
     return _Compiled(str(folder)) if private else None
+
+
+def _joined(chunks: Iterable[str]) -> str:
+    text = io.StringIO()
+    for chunk in chunks:
+        text.write(chunk)
+        if text.tell() > MOST_CHARACTERS:
+            raise SecurityError(f"is longer than {MOST_CHARACTERS:,} characters")
+    return text.getvalue()
 
 
 def _is_markup(name: str | None) -> bool:

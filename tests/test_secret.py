@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import pickle
 import sys
 import types
@@ -11,7 +13,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from outagecast.errors import ConfigError
-from outagecast.secret import Secret, redact, remember
+from outagecast.secret import Secret, redact, remember, withheld
 
 
 def refusal(given: Secret) -> str:
@@ -141,3 +143,27 @@ def test_the_longest_secret_is_hidden_first_and_the_shortest_are_not_words_to_hi
     remember("canary-long-er")
     remember("the")
     assert redact("canary-long-er and the") == "*** and the"
+
+
+def test_a_secret_is_hidden_inside_other_text_that_was_encoded() -> None:
+    value = "quote'\"<&%+/canary~ two  blanks"
+    remember(value)
+    for before in ("", "a", "ab"):
+        coded = base64.b64encode(f"{before}{value}:rest".encode()).decode()
+        assert base64.b64encode(value.encode()).decode()[4:-4] not in redact(f"Basic {coded}")
+        assert "***" in redact(f"Basic {coded}")
+    for form in (repr(value), repr([value]), json.dumps(value), html.escape(value), quote(quote(value, safe=""))):
+        assert "canary" not in redact(f"x {form} y")
+    assert redact("two words") == "two words"
+
+
+def test_a_variable_that_is_no_text_is_an_error_of_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTAGECAST_TEST_TOKEN", "canary-\udcff-66")
+    assert "env:OUTAGECAST_TEST_TOKEN is not UTF-8 text" in refusal(Secret("env:OUTAGECAST_TEST_TOKEN"))
+
+
+def test_another_program_is_given_the_variables_with_nothing_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTAGECAST_TEST_TOKEN", "child-canary-77")
+    Secret("env:OUTAGECAST_TEST_TOKEN")
+    assert withheld()["OUTAGECAST_TEST_TOKEN"] == ""
+    assert "HOME" not in withheld()

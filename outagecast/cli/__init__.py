@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import shutil
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import field
 from typing import Any, NamedTuple
 
@@ -26,6 +28,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look": {
         "status": ("outagecast.cli.incident:status", "Show what each channel carries."),
+        "verify": ("outagecast.cli.verify:verify", "Compare what the public sees with what was sent."),
+        "watch": ("outagecast.cli.watch:watch", "Keep it on the screen, and warn before a promised word is late."),
         "explain": ("outagecast.cli.setup:explain", "Say what an exit code means, and what to do."),
     },
     "Set up": {
@@ -103,11 +107,21 @@ def main(arguments: list[str] | None = None) -> None:
     from outagecast.cli import screen
 
     screen.guard()
-    threading.excepthook = _report_thread
+    _close_doors()
+    threading.excepthook, sys.unraisablehook = _report_thread, _report_unraisable
     with Signals() as signals:
         code = run(sys.argv[1:] if arguments is None else arguments, signals)
     gc.freeze()  # else the interpreter walks through all that was imported once more before it ends
     sys.exit(code)
+
+
+def _close_doors() -> None:
+    """No image of our memory in a core file, and no file of ours that others may write, whatever the shell allows."""
+    import resource
+
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    os.umask(os.umask(0o077) | 0o022)
 
 
 def run(arguments: list[str], signals: Signals | None = None) -> int:
@@ -196,4 +210,12 @@ def _report_thread(given: threading.ExceptHookArgs) -> None:
     from outagecast.cli import output
 
     if given.exc_value is not None:
+        output.explain((_bug(given.exc_value),))
+
+
+def _report_unraisable(given: sys.UnraisableHookArgs) -> None:
+    """A bug where nothing can be raised, such as in a finalizer: in a sentence too."""
+    from outagecast.cli import output
+
+    if given.exc_value is not None and not isinstance(given.exc_value, OSError):  # a screen that went away is no bug
         output.explain((_bug(given.exc_value),))
