@@ -7,8 +7,9 @@ import re
 import threading
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -18,17 +19,29 @@ from outagecast.audience import Audience
 from outagecast.channel import Channel
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig, Config
-from outagecast.errors import AudienceError, ConfigError, ConflictError, ExitCode, PlanError, Problem, UsageError
+from outagecast.errors import (
+    AudienceError,
+    ConfigError,
+    ConflictError,
+    ExitCode,
+    LedgerError,
+    PlanError,
+    Problem,
+    UsageError,
+)
 from outagecast.ledger import NOTHING_PAST, Entry, Event, Ledger, Move, Opening, Past, Update, every_entry
 from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Variant
 from outagecast.plan import Plan
+from outagecast.promises import Course
 from outagecast.report import ChannelReport, Report
 
 if typing.TYPE_CHECKING:
-    from outagecast.deliver import Progress
+    from outagecast.lane import Progress
 
+_LATELY = timedelta(hours=12)  # about a shift
 _UNFINISHED = DOUBTFUL | {State.READY, State.FAILED}
+_LEFT_AS_IT_IS = {State.SKIPPED, State.UNCHANGED}
 
 
 class Prepared(NamedTuple):
@@ -41,11 +54,19 @@ class Prepared(NamedTuple):
     report: Report  # what a dry run prints
 
 
+class Watched(NamedTuple):
+    """What somebody who is on call has to keep an eye on."""
+
+    courses: Sequence[Course]
+    warnings: Sequence[str]
+
+
 @dataclass
 class Control:
     """How a run is watched and stopped from outside."""
 
     watch: Callable[[Progress], None] = lambda _: None
+    begin: Callable[[str, Mapping[str, int]], None] = lambda *_: None  # the incident, and the update of each channel
     stop: threading.Event = field(default_factory=threading.Event)
     max_time: float | None = None
     interrupted: ExitCode | None = None  # set by whoever sets ``stop``
@@ -91,7 +112,7 @@ class App:
             mode="dry_run",
             digest=digest,
             next_update_at=drawn.next_update_at,
-            warnings=drawn.warnings,
+            warnings=[*self._misgivings(), *drawn.warnings],
             channels=report.planned(drawn, words, openings, known),
         )
         return Prepared(drawn, words, openings, digest, outlook)
@@ -112,21 +133,21 @@ class App:
             next_update_at=drawn.next_update_at,
         )
         chosen = {channel.name: channel.config for channel in drawn.channels}
-        with self.ledger.lock():
+        with self._alone():
             fresh = {channel.name for channel in drawn.channels if not channel.is_open}
             self.ledger.open(update, [item for item in prepared.variants if item.channel in fresh], prepared.openings)
             numbers = dict.fromkeys(chosen, drawn.number)
             self._revive(said.incident, numbers)
             self._run(said.incident, numbers, chosen, control)
         outcome = self._outcome(said.incident, numbers, drawn.number, control)
-        return replace(outcome, digest=prepared.digest, warnings=drawn.warnings)
+        return replace(outcome, digest=prepared.digest, warnings=prepared.report.warnings)
 
     # -- finishing what was begun -----------------------------------------------------------------------------------
 
     def resume(self, incident: str | None, control: Control) -> Report:
         """Settle what is in doubt by evidence, then send what is certainly unsent, of each channel's newest update."""
         slug = self._known(incident) if incident else self._only_unfinished()
-        with self.ledger.lock():
+        with self._alone():
             numbers, newest = self._standing(slug), self._newest(slug)
             chosen = {name: self._channels[name] for name in numbers if name in self._channels}
             # Where a newer update passed a channel over, the words that failed there have had their time.
@@ -142,7 +163,7 @@ class App:
         Raises UsageError where nothing is in doubt, ConflictError where words would be sent again that are outdated.
         """
         slug = self._known(incident)
-        with self.ledger.lock():
+        with self._alone():
             number, chosen = self._doubtful(slug, channel, target)
             if decision is Event.SETTLED_RESEND and number < self._newest(slug)[channel]:
                 hint = "say --published URL or --not-published"
@@ -170,6 +191,50 @@ class App:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
+    def verify(
+        self, incident: str | None, control: Control, *, announced: Report | None = None, max_time: float | None = None
+    ) -> Report:
+        """Look where the public looks, and compare: what each channel carries, or what was just ``announced``.
+
+        ``max_time``: seconds, in the place of the control's. Raises LedgerError where it cannot be written down.
+        """
+        slugs = self.incidents()
+        if incident is None and not slugs:
+            return Report()
+        slug = self._known(incident) if incident else slugs[0]
+        numbers = {item.channel: item.update for item in announced.channels} if announced else self._standing(slug)
+        numbers = {channel: self._worded(slug, channel, number) for channel, number in numbers.items()}
+        from outagecast import verify
+
+        findings = verify.Reading(
+            ledger=self.ledger,
+            incident=slug,
+            numbers=numbers,
+            channels=self._channels,
+            create=self.create,
+            by=self.by,
+            clock=self.clock,
+            max_time=control.max_time if max_time is None else max_time,
+            watch=control.watch,
+            stop=control.stop,
+        ).run()
+        outcome = self._outcome(slug, numbers, announced.update if announced else None, control)
+        again = f"outagecast verify {slug}"
+        channels = [verify.told(channel, findings.get(channel.channel), again) for channel in outcome.channels]
+        code = report.judge(channels, interrupted=control.interrupted)
+        outcome = replace(outcome, channels=channels, exit_code=code)
+        return replace(outcome, digest=announced.digest, warnings=announced.warnings) if announced else outcome
+
+    def _worded(self, slug: str, channel: str, number: int) -> int:
+        """The update whose words a channel shows: where it was left unchanged, the one before that went out there."""
+        for earlier in range(number, 0, -1):
+            states = {item.state for item in self.ledger.tallies(slug, earlier) if item.channel == channel}
+            if states & PUBLISHED:
+                return earlier
+            if State.UNCHANGED not in states and states - {State.SKIPPED}:
+                break
+        return number
+
     def status(self, incident: str | None) -> Report:
         """What each channel carries of an incident; of the one that changed last if none is named."""
         slugs = self.ledger.incidents() if self.has_ledger else []
@@ -177,14 +242,31 @@ class App:
             return Report()
         slug = self._known(incident) if incident else slugs[0]
         report = self._outcome(slug, self._standing(slug), None, Control(), is_watched=True)
+        report = replace(report, warnings=self._misgivings())
         holder = self._holder()
         if not holder:
             return report
         # What is under way is no doubt yet, and resume would be refused.
         channels = [replace(channel, next_action=None) for channel in report.channels]
-        return replace(
-            report, channels=channels, warnings=[f"{holder} is announcing right now; look again in a moment"]
-        )
+        busy = f"{holder} is announcing right now; look again in a moment"
+        return replace(report, channels=channels, warnings=[busy, *report.warnings])
+
+    def watched(self, incident: str | None = None) -> Watched:
+        """Every incident that is open, or was closed lately and is not so everywhere; else ``incident`` alone.
+
+        The one that changed last comes first. Raises PlanError where ``incident`` is none.
+        """
+        since = self.clock.now() - _LATELY
+        newest = self.ledger.latest() if self.has_ledger else []
+        slugs = [self._known(incident)] if incident else [
+            update.incident for update in newest if not update.status.is_closing or update.opened_at > since
+        ]
+        courses = [self._course(self.ledger.past(slug, ()).updates) for slug in slugs]
+        if not incident:
+            courses = [course for course in courses if course.is_open or course.lagging]
+        holder = self._holder()
+        busy = [f"{holder} is announcing right now"] if holder else []
+        return Watched(courses, [*busy, *self._misgivings()])
 
     def incidents(self) -> list[str]:
         """Every incident in the ledger, the one that changed last first."""
@@ -196,7 +278,7 @@ class App:
     def has_ledger(self) -> bool:
         """Whether there is a ledger; reading must not create one."""
         try:
-            Path(self.config.ledger.removeprefix("sqlite:///")).stat()
+            self.ledger_path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
@@ -208,18 +290,43 @@ class App:
         """The ledger, created on first use."""
         from outagecast.ledger.sqlite import SqliteLedger
 
-        return SqliteLedger(Path(self.config.ledger.removeprefix("sqlite:///")))
+        return SqliteLedger(self.ledger_path)
 
     def close(self) -> None:
         """Let go of the ledger, if it was opened."""
         if "ledger" in vars(self):
             self.ledger.close()
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else sends from this ledger, which knows what it may have forgotten."""
+        with self.ledger.lock():
+            self.ledger.recognise(self.clock.now(), self.by)
+            self.ledger.remember()  # now too: a run that is killed must be missed if its ledger is
+            try:
+                yield
+            finally:
+                with suppress(LedgerError):  # what went wrong first is what is told
+                    self.ledger.remember()
+
+    @property
+    def ledger_path(self) -> Path:
+        """Where the ledger lies, or will."""
+        return Path(self.config.ledger.removeprefix("sqlite:///"))
+
+    def _misgivings(self) -> list[str]:
+        """What the officer should know of the ledger before it is trusted."""
+        from outagecast.ledger.witness import recall
+
+        mark = recall(self.ledger_path)
+        why = self.ledger.unsure(self.clock.now()) if self.has_ledger else mark and mark.contradicts("", 0)
+        return [f"{why}: each channel is asked first whether it carries these words already"] if why else []
+
     def _holder(self) -> str:
         """Who is sending from this ledger at this moment; empty if nobody is."""
         from outagecast.ledger.lock import held_by
 
-        holder, is_alive = held_by(Path(self.config.ledger.removeprefix("sqlite:///")))
+        holder, is_alive = held_by(self.ledger_path)
         is_us = f"(process {os.getpid()}," in holder
         return holder if is_alive and not is_us else ""
 
@@ -259,6 +366,7 @@ class App:
     ) -> None:
         from outagecast.deliver import Run
 
+        control.begin(slug, numbers)
         Run(
             ledger=self.ledger,
             incident=slug,
@@ -270,6 +378,7 @@ class App:
             max_time=control.max_time,
             watch=control.watch,
             stop=control.stop,
+            is_unsure=bool(self.ledger.unsure(self.clock.now())),
         ).run()
 
     def _entries(self, slug: str, number: int, channel: str, states: Collection[State]) -> Iterator[Entry]:
@@ -294,9 +403,17 @@ class App:
             for item in self.ledger.tallies(slug, update.number):
                 states.setdefault(item.channel, set()).add(item.state)
             for channel, its in states.items():
+                if its <= _LEFT_AS_IT_IS and self._has_drifted(slug, channel, numbers.get(channel)):
+                    continue
                 if its != {State.SKIPPED} or not self._carries(slug, channel, numbers.get(channel)):
                     numbers[channel] = update.number
         return numbers
+
+    def _has_drifted(self, slug: str, channel: str, number: int | None) -> bool:
+        """Whether what a channel carries was found to be different or gone."""
+        return number is not None and any(
+            item.channel == channel and item.state in report.DRIFTED for item in self.ledger.tallies(slug, number)
+        )
 
     def _carries(self, slug: str, channel: str, number: int | None) -> bool:
         """Whether something of an update is, or may be, out on a channel."""
@@ -317,17 +434,21 @@ class App:
         updates = self.ledger.past(slug, ()).updates
         update = updates[(number or len(updates)) - 1]
         channels = self._recorded(slug, numbers)
-        late = report.is_overdue(updates, channels, self.config.promise, self.clock.now())
+        course = self._course(updates)
         return Report(
             incident=slug,
             update=update.number,
             status=update.status.value,
             digest=update.digest,
-            exit_code=report.judge(channels, interrupted=control.interrupted, overdue=late and is_watched),
-            overdue=late,
+            exit_code=report.judge(channels, interrupted=control.interrupted, overdue=course.overdue and is_watched),
+            overdue=course.overdue,
             next_update_at=update.next_update_at,
-            channels=channels,
+            course=course,
+            channels=[replace(channel, row=course.row(channel.channel)) for channel in channels],
         )
+
+    def _course(self, updates: Sequence[Update]) -> Course:
+        return report.course(self.ledger, updates, self._channels, self.config.promise, self.clock.now())
 
     def _known(self, incident: str) -> str:
         if incident not in self.incidents():

@@ -119,7 +119,10 @@ class ReadsBack(Protocol):
     """Can fetch what the public sees."""
 
     def read_back(self, delivery: Delivery, receipt: Receipt) -> Published | None:
-        """What is to be seen of it now, or None where it is gone. Raises ChannelError."""
+        """What is to be seen of it now, or None where it is gone.
+
+        Raises ChannelError: Rejected without a provider's code where this can never be told.
+        """
         ...
 
 

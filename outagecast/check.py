@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -255,16 +256,15 @@ class Check:
     def _ledger(self) -> Iterator[Item]:
         """Whether it can be written safely; where there is none yet, whether one could be, and none is made."""
         from outagecast.ledger.lock import held_by
-        from outagecast.ledger.sqlite import SqliteLedger
 
         path = self._ledger_path
         exists = path.exists()
         try:
             if exists:
-                SqliteLedger(path).close()
+                _inspect(path)
             else:
                 with tempfile.TemporaryDirectory(prefix=".outagecast-", dir=path.parent) as folder:
-                    SqliteLedger(Path(folder, "trial.db")).close()
+                    _inspect(Path(folder, "trial.db"))
         except LedgerError as error:
             yield _wrong(Area.LEDGER, "ledger", error.problems[0])
             return
@@ -308,7 +308,9 @@ class Check:
             problem = error.problems[0]
             yield Item(Area.CHANNEL, config.name, verdict, problem.message + wait, problem.hint or "is it down?")
         except (ChannelError, ConfigError) as error:
-            yield _wrong(Area.CHANNEL, config.name, error.problems[0])
+            item = _wrong(Area.CHANNEL, config.name, error.problems[0])
+            called = f"{item.fix}; call {config.options.owner}" if config.options.owner else item.fix
+            yield replace(item, fix=called.removeprefix("; "))
         finally:
             adapter.close()
 
@@ -374,6 +376,14 @@ def _wrong(area: Area, name: str, problem: Problem) -> Item:
     place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
     words = f"{place}: {problem.message}" if place else problem.message
     return Item(area, name, Verdict.WRONG, words, problem.hint)
+
+
+def _inspect(path: Path) -> None:
+    """Raises LedgerError where nothing could be sent from this ledger."""
+    from outagecast.ledger.sqlite import SqliteLedger
+
+    with closing(SqliteLedger(path)) as ledger:
+        ledger.inspect()
 
 
 def _count(number: int, one: str, many: str = "") -> str:

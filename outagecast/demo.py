@@ -157,7 +157,8 @@ def surroundings(environment: Mapping[str, str]) -> Iterator[None]:
             if any(word in name.upper() for word in _OTHERS):
                 del os.environ[name]
         # Nothing can be made below a device, so no compiled text is kept in the user's own folder.
-        os.environ |= {"NO_PROXY": "*", "NETRC": os.devnull, "XDG_CACHE_HOME": os.devnull, **environment}
+        apart = dict.fromkeys(("NETRC", "XDG_CACHE_HOME", "XDG_STATE_HOME"), os.devnull)
+        os.environ |= {"NO_PROXY": "*", **apart, **environment}
         yield
     finally:
         os.environ.clear()

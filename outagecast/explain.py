@@ -45,7 +45,7 @@ EXPLANATIONS: dict[ExitCode, Explanation] = {
     ),
     ExitCode.DIFFERS: Explanation(
         "It was published, and what the public sees now is something else, or gone.",
-        "Look at the channel now. Not given yet by any command.",
+        "Look at the channel now; `outagecast verify` shows the difference. To say it again, announce an update.",
     ),
     ExitCode.APPROVAL_NEEDED: Explanation(
         "A second person has to agree first. Nothing was sent.", "Kept for approvals. Not given yet by any command."
@@ -63,7 +63,7 @@ EXPLANATIONS: dict[ExitCode, Explanation] = {
         "Kept for drills. Not given yet by any command.",
     ),
     ExitCode.OVERDUE: Explanation(
-        "An update that was promised is late.", "Say something now, if only that you are still at it. Not given yet."
+        "A word that was promised is late.", "Say something now, if only that you are still at it: outagecast status."
     ),
     ExitCode.BAD_INPUT: Explanation(
         "The message, an audience or a template cannot be used, or there is no such incident. Nothing was sent.",

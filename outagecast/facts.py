@@ -125,10 +125,11 @@ def context(
     *,
     links: bool,
     earlier: Sequence[Said] = (),
+    sequel: str | None = None,
 ) -> dict[str, Any]:
     """What a template may name: every fact, None or empty where the message does not state it.
 
-    ``earlier`` are the statements, oldest first, that this one outdates.
+    ``earlier`` are the statements, oldest first, that this one outdates; ``sequel`` what it is to who heard them.
     """
 
     def said(time: datetime | None) -> Moment | None:
@@ -162,6 +163,7 @@ def context(
         "zone": wording.zone_name,
         "language": wording.language,
         "is_planned": window is not None,
+        "sequel": sequel,
     }
     old = set(_outdated(message, wording.language, earlier))
     silent = {*_SILENT[message.status], *(old & {*_SILENT_IF_OLD.get(message.status, ())})}

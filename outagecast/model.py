@@ -115,6 +115,30 @@ class Published:
 
     parts: Mapping[str, str]
     url: str | None = None
+    is_final: bool = True  # False: on its way to whom it is for; ask again later
+    lost: str | None = None  # why it never reached them, in a safe sentence
+    code: str = ""  # the provider's own, of why
+
+
+class ReadBack(StrEnum):
+    """What reading a channel back came to; of many recipients the worst."""
+
+    SEEN = "seen"  # as it was sent
+    DIFFERENT = "different"
+    GONE = "gone"  # or, of a text, never delivered
+    UNCONFIRMED = "unconfirmed"  # not to be seen yet, or on its way
+    FAILED = "failed"  # it could not be asked now
+    IMPOSSIBLE = "impossible"  # there is no way to ask
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One part that the public sees otherwise than it was sent; both texts are safe to show."""
+
+    language: str
+    part: str
+    sent: str
+    seen: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from outagecast import links, sequel
 from outagecast.audience import Audience
-from outagecast.config import FIRST, ChannelConfig, Config, Organisation
+from outagecast.config import FIRST, FOLLOW_UP, ChannelConfig, Config, Organisation
 from outagecast.document import nearest
 from outagecast.errors import ConflictError, PlanError, Problem, UsageError
 from outagecast.facts import OUTDATES, Said
 from outagecast.ledger import NOTHING_PAST, Carried, Opening, Past, Update
 from outagecast.message import UNKNOWN, Contact, Message
 from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
+from outagecast.sequel import Sequel
+from outagecast.text import clean
 from outagecast.wording import bare, round_up
 
 
@@ -46,6 +50,8 @@ class PlannedChannel:
     carried: Mapping[Target, Carried]  # what each target carries of this incident
     audience: Audience | None = None
     is_open: bool = False  # its deliveries are in the ledger already, with their bytes
+    sequels: Mapping[Target, Sequel] = field(default_factory=dict)  # what it is to who heard an earlier one
+    sequel: Sequel | None = None  # what it is to most of those who will get it
 
     @property
     def name(self) -> str:
@@ -84,6 +90,7 @@ class Plan:
     organisation: Organisation
     channels: tuple[PlannedChannel, ...]
     earlier: tuple[Said, ...] = ()  # what was said before, oldest first, and this message outdates
+    ends: tuple[Said, ...] = ()  # the closing words that a follow-up tells more about
     warnings: tuple[str, ...] = ()
 
 
@@ -95,19 +102,23 @@ def draw(
     past: Past = NOTHING_PAST,
     only: Collection[str] = (),
     without: Collection[str] = (),
+    reopen: bool = False,
     now: datetime,
 ) -> Plan:
-    """The plan for ``message``. ``audiences`` is by channel name.
+    """The plan for ``message``. ``audiences`` is by channel name, ``reopen`` says that what was closed is back.
 
     Raises UsageError for a channel that is not configured, ConflictError where a newer update is out, PlanError where
-    message and config do not fit.
+    message and config, or what was said before, do not fit.
     """
     chosen = select(config, only, without)
     _check_variants(message, config)
+    _check_links(message, config.organisation)
     same = _position(message, past)
+    if same is None:
+        sequel.check(message, past, reopen=reopen)
     as_of = same.opened_at if same else now
     number = same.number if same else len(past.updates) + 1
-    channels = tuple(_channel(channel, audiences.get(channel.name), past, number) for channel in chosen)
+    channels = tuple(_channel(message, channel, audiences.get(channel.name), past, number) for channel in chosen)
     drawn = Plan(
         message=_with_defaults(message, config),
         number=number,
@@ -116,7 +127,8 @@ def draw(
         next_update_at=same.next_update_at if same else next_update(message, config, now),
         organisation=config.organisation,
         channels=channels,
-        earlier=tuple(_outdated(message, past)),
+        earlier=tuple(_said(past, OUTDATES.get(message.status, ()))),
+        ends=tuple(_said(past, (message.status,))) if message.status.is_closing else (),
         warnings=tuple(_advice(message, past, audiences, now)),
     )
     _check_expiry(drawn, config, now)
@@ -187,14 +199,9 @@ def openings(plan: Plan, variants: Sequence[Variant], config: Config) -> Iterato
 
 def _opening_state(plan: Plan, channel: PlannedChannel, target: Target, digest: str) -> tuple[State, str | None]:
     carried = channel.carried.get(target)
-    status = plan.message.status
-    if carried and carried.state is State.FAILED:
-        return State.SKIPPED, Reason.REFUSED
-    if carried is None and status.is_closing:
-        return State.SKIPPED, Reason.NOT_ANNOUNCED
-    wanted = channel.config.options.on or ()
-    if status not in wanted and not (carried is None and FIRST in wanted):
-        return State.SKIPPED, Reason.NOT_CARRIED
+    why_not = _passed_over(plan.message.status, channel.config, carried, channel.sequels.get(target))
+    if why_not:
+        return State.SKIPPED, why_not
     if carried and carried.digest == digest:
         if carried.state in {State.ACCEPTED, State.VERIFIED}:
             return State.UNCHANGED, Reason.SAME_WORDS
@@ -203,7 +210,25 @@ def _opening_state(plan: Plan, channel: PlannedChannel, target: Target, digest: 
     return State.READY, None
 
 
-def _channel(config: ChannelConfig, audience: Audience | None, past: Past, number: int) -> PlannedChannel:
+def _passed_over(
+    status: Status, config: ChannelConfig, carried: Carried | None, its: Sequel | None
+) -> Reason | None:
+    """Why a target that carries this of the incident gets no update of this status, if so."""
+    if carried and carried.state is State.FAILED:
+        return Reason.REFUSED
+    if carried is None and status.is_closing:
+        return Reason.NOT_ANNOUNCED
+    on = config.options.on or ()
+    if its is Sequel.FOLLOW_UP:
+        return None if FOLLOW_UP in on else Reason.NOT_CARRIED
+    # Who was told that it is over must hear that it is back, as if for the first time.
+    is_first = carried is None or its is Sequel.BACK
+    return None if status in on or (is_first and FIRST in on) else Reason.NOT_CARRIED
+
+
+def _channel(
+    message: Message, config: ChannelConfig, audience: Audience | None, past: Past, number: int
+) -> PlannedChannel:
     languages = config.options.languages or ()
     if audience is None:
         targets = tuple(Target("", language) for language in languages)
@@ -214,7 +239,17 @@ def _channel(config: ChannelConfig, audience: Audience | None, past: Past, numbe
         for (channel, address, language), item in past.carried.items()
         if channel == config.name and item.update < number and item.state in PUBLISHED | DOUBTFUL | {State.FAILED}
     }
-    return PlannedChannel(config, targets, carried, audience, (config.name, number) in past.opened)
+    updates = {update.number: update for update in past.updates}
+    kinds = {heard: sequel.of(updates.get(heard), message) for heard in {item.update for item in carried.values()}}
+    sequels = {target: its for target, item in carried.items() if (its := kinds[item.update])}
+    getting = Counter(
+        sequels.get(target)
+        for target in targets
+        if target in carried and not _passed_over(message.status, config, carried[target], sequels.get(target))
+    )
+    is_open = (config.name, number) in past.opened
+    most = getting.most_common(1)[0][0] if getting else None
+    return PlannedChannel(config, targets, carried, audience, is_open, sequels, most)
 
 
 def _position(message: Message, past: Past) -> Update | None:
@@ -248,6 +283,29 @@ def _check_variants(message: Message, config: Config) -> None:
         raise PlanError(*problems)
 
 
+def _check_links(message: Message, organisation: Organisation) -> None:
+    """No text may lead customers to where they do not think they go."""
+    given = [*_strings(json.loads(message.canonical)), organisation.status_page or ""]
+    found = dict.fromkeys(address for text in given for address in links.addresses(text))
+    wrong = {address: links.deception(address, organisation.official_domains) for address in found}
+    hint = "correct it; or list its domain in the config, under official_domains"
+    if problems := [
+        Problem(f"the link {clean(address, most=60)} {what}", hint) for address, what in wrong.items() if what
+    ]:
+        raise PlanError(*problems)
+
+
+def _strings(node: object) -> Iterator[str]:
+    """Every text in a tree, names and all."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, list):
+        for item in node:
+            yield from _strings(item)
+    elif isinstance(node, dict):
+        yield from _strings([*node, *node.values()])
+
+
 def _check_expiry(plan: Plan, config: Config, now: datetime) -> None:
     """What would be too old the moment it is opened must not look, in a preview, as if it were sent."""
     ends = {channel.name: expiry(channel.config, plan, config) for channel in plan.channels if not channel.is_open}
@@ -256,8 +314,7 @@ def _check_expiry(plan: Plan, config: Config, now: datetime) -> None:
         raise PlanError(Problem(f"these words are too old to be sent to {', '.join(late)}", hint))
 
 
-def _outdated(message: Message, past: Past) -> Iterator[Said]:
-    statuses = OUTDATES.get(message.status, ())
+def _said(past: Past, statuses: Collection[Status]) -> Iterator[Said]:
     for update in past.updates:
         if update.status in statuses:
             yield Said(json.loads(update.written), update.opened_at)

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from outagecast import facts, registry
 from outagecast.channel import Carries, Limit
 from outagecast.errors import Problem, TemplateError
-from outagecast.facts import Fact
+from outagecast.facts import Fact, Said
 from outagecast.message import Message
 from outagecast.model import Variant, digest_of
 from outagecast.plan import Plan, PlannedChannel
+from outagecast.sequel import Sequel
 from outagecast.template import Book
 from outagecast.wording import Wording
 
@@ -101,9 +102,17 @@ class _Rendering:
             Wording(self.book.language, self.plan.organisation.timezone, self.plan.as_of),
             self.plan.next_update_at,
             links=self.channel.config.options.links is True,
-            earlier=self.plan.earlier,
+            earlier=self._earlier,
+            sequel=self.channel.sequel,
         )
         return given | {"organisation": self.plan.organisation.name, "first": self.channel.is_first_word}
+
+    @property
+    def _earlier(self) -> tuple[Said, ...]:
+        """What is no news here; to who was told of the end, neither is what that said."""
+        if self.channel.sequel is not Sequel.FOLLOW_UP:
+            return self.plan.earlier
+        return tuple(sorted((*self.plan.earlier, *self.plan.ends), key=lambda said: said.at))
 
     def variant(self) -> Variant:
         """The richest text that fits; a text written by hand goes through the same gate."""

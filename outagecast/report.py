@@ -10,16 +10,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from outagecast import measure, registry, render
+from outagecast import measure, promises, registry, render
 from outagecast.config import ChannelConfig, Price, Promise
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
 from outagecast.ledger import Entry, Ledger, Opening, Update
-from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
+from outagecast.model import DOUBTFUL, PUBLISHED, Difference, ReadBack, State, Variant
 from outagecast.plan import Plan
+from outagecast.promises import Course, Party, Row
 
 SCHEMA_VERSION = 1
 TOLERATED_REFUSALS = 5  # percent of a channel's recipients, for their own reason, before it counts
+DRIFTED = frozenset({State.MISMATCH, State.MISSING})
 
+_UNTOLD = {ReadBack.UNCONFIRMED, ReadBack.FAILED}
 # Of a bulk channel's recipients, the state furthest to the left is the channel's.
 _WORST_FIRST = (
     *(State.NEEDS_DECISION, State.IN_DOUBT, State.ATTEMPTING, State.MISSING, State.MISMATCH, State.FAILED),
@@ -39,6 +42,8 @@ class Counts(NamedTuple):
     in_doubt: int = 0
     pending: int = 0
     skipped: int = 0
+    mismatch: int = 0
+    missing: int = 0
 
 
 class Cost(NamedTuple):
@@ -74,18 +79,22 @@ class ChannelReport:
     retry_after_s: int | None = None
     variants: Sequence[Variant] = ()
     cost: Cost | None = None
+    row: Row | None = None  # the channel through the whole incident
+    owner: str | None = None  # whom to call about the channel's account
+    read_back: ReadBack | None = None  # what this run's look at it came to, if it looked
+    difference: Difference | None = None
 
     @property
     def published(self) -> str:
         """``yes``: at least one target carries it; ``unknown``: none does for certain and some may; ``no``: neither."""
-        if self.counts.accepted or self.unchanged:
+        if self.counts.accepted > self.counts.missing or self.unchanged:
             return "yes"
         return "unknown" if self.counts.in_doubt else "no"
 
     @property
     def complete(self) -> bool:
         """Whether everybody who was to carry it does."""
-        return self.counts.accepted == self.counts.planned
+        return self.counts.accepted - self.counts.mismatch - self.counts.missing == self.counts.planned
 
     @property
     def too_many_refused(self) -> bool:
@@ -105,10 +114,18 @@ class ChannelReport:
             "provider_id": self.provider_id,
             "url": self.url,
             "update": self.update,
+            "carries": self.row.carries if self.row else None,
+            "since": _stamp(self.row.since if self.row else None),
+            "due_at": _stamp(self.row.due.at if self.row and self.row.due else None),
+            "overdue": bool(self.row and self.row.overdue),
             "attempts": self.attempts,
             "error": self.error,
             "next_action": self.next_action,
+            "owner": self.owner,
             "retry_after_s": self.retry_after_s,
+            "read_back": self.read_back and self.read_back.value,
+            "difference": self.difference
+            and {name: getattr(self.difference, name) for name in ("language", "part", "sent", "seen")},
             "cost": self.cost
             and {"units": self.cost.units, "amount": str(self.cost.total), "currency": self.cost.price.currency},
             "variants": [_variant(variant) for variant in self.variants],
@@ -127,6 +144,7 @@ class Report:
     exit_code: ExitCode = ExitCode.DONE
     overdue: bool = False
     next_update_at: datetime | None = None
+    course: Course | None = None
     errors: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
     channels: Sequence[ChannelReport] = ()
@@ -144,10 +162,24 @@ class Report:
             "exit_code": int(self.exit_code),
             "exit_name": self.exit_code.label,
             "overdue": self.overdue,
+            **_course(self.course),
             "errors": [{name: getattr(problem, name) for name in names} for problem in self.errors],
             "warnings": list(self.warnings),
             "channels": [channel.as_json() for channel in self.channels],
         }
+
+
+def _course(course: Course | None) -> dict[str, Any]:
+    return {
+        "next_due_at": _stamp(course.next_due_at if course else None),
+        "updates": course.updates_json() if course else [],
+        "silent": [row.as_json() for row in course.silent] if course else [],
+        "score": course.score.as_json() if course and course.score else None,
+    }
+
+
+def _stamp(time: datetime | None) -> str | None:
+    return time.isoformat(timespec="seconds") if time else None
 
 
 def _variant(variant: Variant) -> dict[str, Any]:
@@ -195,6 +227,7 @@ def planned(
                 unchanged=bool(tally[State.UNCHANGED, False]),
                 error=None if counts.planned else reasons.get(channel.name),
                 variants=words,
+                owner=channel.config.options.owner,
                 cost=_cost(channel.config, words, due[channel.name]) if channel.name in due else None,
             )
         )
@@ -230,18 +263,19 @@ def recorded(
                 update=number,
                 required=channels[name].options.required if name in channels else False,
                 unchanged=bool(tally[State.UNCHANGED, False]),
-                differs=bool(tally[State.MISMATCH, False] or tally[State.MISSING, False]),
+                differs=_is_drift(counts),
                 provider_id=entry.receipt.provider_id if entry and entry.receipt else None,
                 url=entry.receipt.url if entry and entry.receipt else None,
                 attempts=max((item.attempts for item in worst), default=0),
                 changed_at=max((item.changed_at for item in worst), default=None),
-                error=entry.reason if entry and state not in PUBLISHED else None,
+                error=entry.reason if entry and state not in PUBLISHED - DRIFTED else None,
                 # Whom the provider refused for their own reason, no resume tries again.
                 next_action=None
                 if state is State.FAILED and not counts.failed
                 else next_action(incident, name, state, configured=name in channels),
                 retry_after_s=max(0, math.ceil((due - now).total_seconds())) if due else None,
                 variants=variants,
+                owner=channels[name].options.owner if name in channels else None,
             )
         )
     return reports
@@ -274,11 +308,20 @@ def _summary(tally: Mapping[tuple[State, bool], int]) -> tuple[State, Counts]:
         in_doubt=sum(by[state] for state in DOUBTFUL),
         pending=by[State.READY],
         skipped=skipped,
+        mismatch=by[State.MISMATCH],
+        missing=by[State.MISSING],
     )
     present = {state for state, count in by.items() if count}
+    if not _is_drift(counts):
+        present.discard(State.MISSING)
     if _too_many(refused, counts.planned):
         present.add(State.FAILED)
     return next((state for state in _WORST_FIRST if state in present), State.SKIPPED), counts
+
+
+def _is_drift(counts: Counts) -> bool:
+    """Whether the public sees something else: of many people a few are always out of reach, as with refusals."""
+    return counts.mismatch > 0 or _too_many(counts.missing, counts.planned)
 
 
 def _too_many(refused: int, planned: int) -> bool:
@@ -298,7 +341,7 @@ def judge(channels: Iterable[ChannelReport], *, interrupted: ExitCode | None = N
         ExitCode.DIFFERS: any(channel.differs for channel in needed),
         ExitCode.IN_DOUBT: in_doubt or uncertain,
         ExitCode.PARTIAL: failed and published,
-        ExitCode.PENDING: any(channel.counts.pending for channel in needed),
+        ExitCode.PENDING: any(channel.counts.pending or channel.read_back in _UNTOLD for channel in needed),
         ExitCode.NOTHING_PUBLISHED: failed and not published,
         ExitCode.OVERDUE: overdue,
     }
@@ -307,16 +350,19 @@ def judge(channels: Iterable[ChannelReport], *, interrupted: ExitCode | None = N
     return next((code for code in PRECEDENCE if applies.get(code)), ExitCode.DONE)
 
 
-def is_overdue(updates: Sequence[Update], channels: Iterable[ChannelReport], promise: Promise, now: datetime) -> bool:
-    """Whether the public was promised a word by now: the first one, counted from the start, or the next one."""
-    newest = updates[-1]
-    if newest.status.is_closing:
-        return False
-    if not any(channel.published == "yes" for channel in channels):
-        return newest.started_at is not None and now > newest.started_at + promise.first_announcement
-    if newest.next_update_at is None and newest.status is Status.SCHEDULED:
-        return False  # work that is weeks away promises no word every half hour
-    return now > (newest.next_update_at or newest.opened_at + promise.update_every)
+def course(
+    ledger: Ledger, updates: Sequence[Update], channels: Mapping[str, ChannelConfig], promise: Promise, now: datetime
+) -> Course:
+    """An incident through all its updates (at least one) and channels, with what was promised."""
+    heard = ledger.heard(updates[-1].incident)
+    tallies: dict[tuple[str, int], Counter[tuple[State, bool]]] = {}
+    for item in heard:
+        tallies.setdefault((item.channel, item.number), Counter())[item.state, item.refused] += item.count
+    matrix = promises.cells(heard, {where: _summary(tally)[0] for where, tally in tallies.items()})
+    known = sorted(channels.values(), key=lambda channel: channel.is_bulk)
+    parties = [Party(channel.name, channel.options.required, channel.options.on or ()) for channel in known]
+    parties += [Party(name, required=False) for name in matrix if name not in channels]
+    return promises.course(updates, matrix, parties, promise, now)
 
 
 def next_action(incident: str, channel: str, state: State, *, configured: bool) -> str | None:
@@ -327,6 +373,8 @@ def next_action(incident: str, channel: str, state: State, *, configured: bool) 
         return f"put the channel {channel} back into the config" if state in {State.READY, *DOUBTFUL} else None
     if state in {State.READY, State.ATTEMPTING, State.IN_DOUBT, State.FAILED}:
         return f"outagecast resume {incident}"
+    if state in DRIFTED:
+        return f"outagecast verify {incident}"
     return None
 
 

@@ -171,3 +171,16 @@ def first_sentence(text: str) -> str:
     """The first sentence of ``text``, all of it where it is one."""
     found = _FIRST_SENTENCE.match(text)
     return found.group() if found else text
+
+
+def span(time: timedelta) -> str:
+    """How long, in full units: ``95 s``, ``12 min``, ``2 h 5 min``, ``3 days``."""
+    seconds = int(abs(time).total_seconds())
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 120:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    return f"{minutes // (24 * 60)} days"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from outagecast.errors import (
     UsageError,
 )
 from outagecast.ledger import Event, Move
+from outagecast.ledger.witness import Mark, recall
 from outagecast.message import Message
 from outagecast.model import Delivery, Receipt, State
 from outagecast.report import ChannelReport, Report
@@ -414,6 +416,84 @@ def test_a_status_tells_the_digest_of_what_was_opened_last(desk: Desk) -> None:
     whole = desk.announce()
     desk.announce("x")
     assert desk.app().status("cards").digest == whole.digest
+
+
+# -- a ledger that was lost, or put back ---
+
+
+def test_a_ledger_that_was_put_back_sends_nothing_again_that_is_seen(desk: Desk) -> None:
+    desk.trouble["x"] = Unavailable("later", retry_after=600)
+    path, copy = desk.folder / "outagecast.db", desk.folder / "copy.db"
+    first = desk.app()
+    desk.announce("x", app=first)
+    first.close()
+    shutil.copy(path, copy)
+    desk.trouble.clear()
+    desk.clock.time += timedelta(minutes=20)
+    first = desk.app()
+    first.resume("cards", Control())
+    first.close()
+    assert desk.calls == [("x", 1), ("x", 1)]  # one of them was refused
+    shutil.copy(copy, path)
+
+    desk.shown["x"] = Receipt("x-2")
+    outcome = desk.app().resume("cards", Control())
+
+    assert (states(outcome), desk.calls) == ({"x": "accepted"}, [("x", 1), ("x", 1)])
+    assert "older copy" in desk.app().status("cards").warnings[0]
+
+
+def test_a_ledger_that_was_put_back_leaves_to_a_person_what_is_not_seen(desk: Desk) -> None:
+    path, copy = desk.folder / "outagecast.db", desk.folder / "copy.db"
+    desk.trouble["x"] = Unavailable("later", retry_after=600)
+    first = desk.app()
+    desk.announce("x", app=first)
+    first.close()
+    shutil.copy(path, copy)
+    desk.trouble.clear()
+    desk.clock.time += timedelta(minutes=20)
+    first = desk.app()
+    first.resume("cards", Control())
+    first.close()
+    shutil.copy(copy, path)
+    outcome = desk.app().resume("cards", Control())
+    assert (states(outcome), outcome.exit_code) == ({"x": "needs_decision"}, ExitCode.IN_DOUBT)
+    assert desk.calls == [("x", 1), ("x", 1)]
+
+
+def test_a_ledger_that_was_lost_is_missed_before_anything_is_sent(desk: Desk) -> None:
+    first = desk.app()
+    desk.announce("x", app=first)
+    first.close()
+    for file in desk.folder.glob("outagecast.db*"):
+        file.unlink()
+    desk.shown["x"] = Receipt("x-1")
+    desk.asked.clear()
+
+    warnings = desk.prepare("x").report.warnings
+    again = desk.announce("x")
+
+    assert "the ledger that was used here before is gone" in warnings[0]
+    assert "the ledger that was used here before is gone" in again.warnings[0]
+    assert (states(again), desk.calls, len(desk.asked)) == ({"x": "accepted"}, [("x", 1)], 1)
+
+
+def test_a_ledger_is_remembered_before_anything_is_sent_since_the_run_may_be_killed(desk: Desk) -> None:
+    known: list[Mark | None] = []
+    desk.announce("x", control=Control(watch=lambda _: known.append(recall(desk.folder / "outagecast.db"))))
+    assert known[0] is not None
+
+
+def test_an_update_after_a_ledger_was_lost_is_looked_for_too(desk: Desk) -> None:
+    first = desk.app()
+    desk.announce("x", app=first)
+    first.close()
+    for file in desk.folder.glob("outagecast.db*"):
+        file.unlink()
+    desk.announce("x")
+    desk.asked.clear()
+    desk.announce("x", **IDENTIFIED)
+    assert len(desk.asked) == 1
 
 
 # -- who else is there ---

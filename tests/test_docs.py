@@ -22,13 +22,14 @@ import click
 import jinja2
 import pytest
 
-from outagecast import app, check, config, facts, message, registry, render, schema
+from outagecast import app, check, config, facts, message, promises, registry, remind, render, schema
 from outagecast.channel import Carries
 from outagecast.cli import COMMANDS, cli
 from outagecast.cli.words import WORDS
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
 from outagecast.explain import EXPLANATIONS
-from outagecast.model import ComponentState, Impact, State, Status, Variant
+from outagecast.ledger import Update
+from outagecast.model import ComponentState, Difference, Impact, State, Status, Variant
 from outagecast.report import ChannelReport, Cost, Counts, Report
 from outagecast.template import Book
 from outagecast.wording import Wording
@@ -224,7 +225,14 @@ def everything() -> Report:
     variant = Variant("x", "x", "en", {"text": "Cards are declined."}, 1, "en/x", ("summary",), ("cause",))
     cost = Cost(1, config.Price(Decimal("0.05"), "AUD"))
     channel = ChannelReport("x", "x", State.ACCEPTED, Counts(planned=1), 1, variants=(variant,), cost=cost)
-    return Report(incident="cards", errors=(Problem("bad"),), warnings=("look",), channels=(channel,))
+    channel = dataclasses.replace(channel, difference=Difference("en", "text", "Cards are declined.", "Cards work."))
+    update = Update("cards", 1, Status.RESOLVED, "", "{}", "", SIX_FORTY, "ana@desk", SIX_FORTY)
+    others = [promises.Party(name, on=config.EVERY_STATUS) for name in ("x", "facebook")]
+    told = {"x": {1: promises.Cell(State.ACCEPTED, 1, 1, 0, SIX_FORTY, SIX_FORTY)}}
+    over = promises.course([update], told, others, config.Promise(), SIX_FORTY)
+    silent = dataclasses.replace(over.rows[1], standing=promises.Standing.SILENT)
+    course = dataclasses.replace(over, rows=[over.rows[0], silent])
+    return Report(incident="cards", course=course, errors=(Problem("bad"),), warnings=("look",), channels=(channel,))
 
 
 def leaves(value: object, at: str = "") -> Iterator[str]:
@@ -243,6 +251,22 @@ def test_every_key_of_the_json_has_a_row_and_every_row_a_key() -> None:
     documented = [names(row[0])[0] for row in rows("docs/json.md", "key")]
 
     assert sorted(documented) == sorted(leaves(json.loads(json.dumps(everything().as_json()))))
+
+
+def test_every_key_of_a_watchs_json_has_a_row_and_every_row_a_key() -> None:
+    found = {"incidents": [everything().course.as_json()]}  # type: ignore[union-attr]
+    documented = [names(row[0])[0] for row in rows("docs/json.md", "watch")]
+
+    assert [name for name in documented if name.startswith("incidents")] == list(leaves(json.loads(json.dumps(found))))
+
+
+def test_every_key_of_a_warning_has_a_row_and_every_row_a_key() -> None:
+    due = promises.Due(SIX_FORTY, promises.Word.FIRST)
+    given = remind.payload(remind.Deadline("cards", 1, "identified", due, ("x",)), SIX_FORTY, ZoneInfo("UTC"))
+    table = rows("docs/json.md", "warning")
+
+    assert [names(row[0])[0] for row in table] == list(leaves(given))
+    assert set(promises.Word) <= {name for row in table for name in names(row[1])}
 
 
 def test_every_key_of_a_checks_json_has_a_row_and_every_row_a_key() -> None:
@@ -438,7 +462,7 @@ def shell(clone: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a command line in ``clone``, with ``outagecast`` on the way."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OUTAGECAST_")}
     base = clean | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80"}
-    base |= {"PYTHONIOENCODING": "utf-8"}
+    base |= {"PYTHONIOENCODING": "utf-8", "OUTAGECAST_NO_LINK_CHECK": "1"}  # the bank is made up
 
     def run(line: str, **extra: str) -> subprocess.CompletedProcess[str]:
         environment = base | extra

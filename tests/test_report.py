@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from outagecast import report
-from outagecast.config import ChannelConfig, Options, Promise
+from outagecast.config import ChannelConfig, Options
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
 from outagecast.ledger import Opening, Update
 from outagecast.ledger.sqlite import SqliteLedger
@@ -181,7 +181,7 @@ def judged(ledger: SqliteLedger, lead: Callable[..., None]) -> Judge:
 def test_each_state_is_counted_where_it_belongs(judged: Judge) -> None:
     every = judged(*(state for state in State if state is not State.READY), State.READY, due=NOW + timedelta(hours=1))
     assert every.counts == Counts(
-        planned=12, accepted=4, verified=1, refused=0, failed=4, in_doubt=3, pending=1, skipped=2
+        planned=12, accepted=4, verified=1, refused=0, failed=4, in_doubt=3, pending=1, skipped=2, mismatch=1, missing=1
     )
 
 
@@ -276,46 +276,6 @@ def test_the_one_command_to_type_next(state: State, configured: bool, words: str
     assert report.next_action("cards", "x", state, configured=configured) == words
 
 
-# -- overdue ---
-
-
-def opened(status: Status = Status.INVESTIGATING, **changes: Any) -> Update:
-    update = Update(SLUG, 1, status, "f", "{}", "d", NOW, "ana@desk", NOW, NOW + timedelta(minutes=20))
-    return replace(update, **changes)
-
-
-@pytest.mark.parametrize(
-    ("update", "channels", "minutes"),
-    [
-        (opened(), [channel()], 20),
-        (opened(next_update_at=None), [channel()], 30),
-        (opened(), [channel(PENDING)], 60),  # the first word, counted from the start
-        (opened(started_at=NOW - timedelta(minutes=50)), [channel(FAILED)], 10),
-        (opened(Status.SCHEDULED), [channel()], 20),
-    ],
-)
-def test_a_word_is_overdue_from_when_it_was_promised(
-    update: Update, channels: list[ChannelReport], minutes: int
-) -> None:
-    due = NOW + timedelta(minutes=minutes)
-    late = [report.is_overdue([update], channels, Promise(), now) for now in (due, due + timedelta(seconds=1))]
-    assert late == [False, True]
-
-
-@pytest.mark.parametrize(
-    ("update", "channels"),
-    [
-        (opened(Status.RESOLVED), [channel()]),
-        (opened(Status.RESOLVED), [channel(FAILED)]),
-        (opened(Status.RETRACTED), [channel()]),
-        (opened(Status.SCHEDULED, next_update_at=None), [channel()]),
-        (opened(started_at=None), [channel(PENDING)]),
-    ],
-)
-def test_nothing_is_overdue_where_nothing_was_promised(update: Update, channels: list[ChannelReport]) -> None:
-    assert not report.is_overdue([update], channels, Promise(), NOW + timedelta(days=9))
-
-
 # -- the JSON ---
 
 
@@ -333,7 +293,7 @@ def test_the_json_has_the_shape_that_runbooks_read(judged: Judge) -> None:
     ).as_json()
     assert list(whole) == [
         *("schema_version", "incident", "update", "status", "mode", "digest", "exit_code", "exit_name", "overdue"),
-        *("errors", "warnings", "channels"),
+        *("next_due_at", "updates", "silent", "score", "errors", "warnings", "channels"),
     ]
     assert (whole["schema_version"], whole["exit_code"], whole["exit_name"], whole["mode"]) == (
         1,
@@ -349,7 +309,7 @@ def test_the_json_has_the_shape_that_runbooks_read(judged: Judge) -> None:
     } <= item.keys()
     assert item["counts"] == {
         **dict.fromkeys(("planned", "accepted"), 1),
-        **dict.fromkeys(("verified", "refused", "failed", "in_doubt", "pending", "skipped"), 0),
+        **dict.fromkeys(("verified", "refused", "failed", "in_doubt", "pending", "skipped", "mismatch", "missing"), 0),
     }
     assert item["variants"] == [
         {
@@ -361,3 +321,12 @@ def test_the_json_has_the_shape_that_runbooks_read(judged: Judge) -> None:
             "facts": {"carried": ["title"], "left_out": ["cause"]},
         }
     ]
+
+
+def test_whose_account_it_is_comes_with_what_it_refused(ledger: SqliteLedger, lead: Callable[..., None]) -> None:
+    update = Update(SLUG, 1, Status.INVESTIGATING, "f", "{}", "d", NOW, "ana@desk")
+    ledger.open(update, [VARIANT], [Opening("x", "", "en", State.READY, None, None)])
+    lead(ledger, ledger.entries(SLUG, 1, "x", {State.READY})[0], State.FAILED, NOW)
+    mine = replace(X, options=Options(kind="x", owner="Web team, ext. 4711"))
+    (found,) = report.recorded(ledger, SLUG, {"x": 1}, {"x": mine}, NOW)
+    assert found.as_json()["owner"] == "Web team, ext. 4711"

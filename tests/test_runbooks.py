@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ def calls(done: subprocess.CompletedProcess[str]) -> list[str]:
 def test_every_block_of_the_page_is_one_that_is_run() -> None:
     blocks = re.findall(r"^```\w+$", PAGE, flags=re.MULTILINE)
 
-    assert len(blocks) == len(RECIPES) == 7
+    assert len(blocks) == len(RECIPES) == 11
 
 
 # --- announce from a shell
@@ -198,7 +198,7 @@ def test_when_outagecast_is_stopped_the_rest_is_named(shell: Shell, bank: Bank) 
         text=True,
     ) as script:
         until = time.monotonic() + 15
-        while not bank.providers.x.requests and time.monotonic() < until:
+        while not bank.is_posting("x") and time.monotonic() < until:
             time.sleep(0.05)
         subprocess.run(["pkill", "-TERM", "-P", str(script.pid)], check=True)
         _, said = script.communicate(timeout=20)
@@ -214,7 +214,8 @@ def test_the_runbook_knows_what_to_do_about_every_code_that_announcing_gives() -
     }
     given = {code for code in ExitCode if "Not given yet" not in EXPLANATIONS[code].advice}
 
-    assert known == (given | {ExitCode.DIFFERS}) - {ExitCode.DONE, ExitCode.BUG, ExitCode.USAGE}
+    only_looking = {ExitCode.OVERDUE}  # is what status and watch end with
+    assert known == (given | {ExitCode.DIFFERS}) - {ExitCode.DONE, ExitCode.BUG, ExitCode.USAGE} - only_looking
 
 
 # --- check every change
@@ -340,6 +341,33 @@ def test_what_is_pending_goes_out_within_the_minute(shell: Shell, home: dict[str
     assert bank.sent["x"] == 1
 
 
+# --- tell the team while it goes out
+
+
+def test_each_channel_s_outcome_is_said_as_it_comes(shell: Shell, bank: Bank) -> None:
+    bank.providers.x.behave("unauthorized")
+
+    done = shell.run("sh announce-aloud.sh incident.yaml")
+
+    *told, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (ExitCode.PARTIAL, "ended: partial")
+    assert {line.split()[0]: line.split()[1] for line in told} == {
+        "x": "failed",
+        "facebook": "accepted",
+        "banner": "accepted",
+        "sms": "1",
+        "email": "1",
+    }
+
+
+def test_a_message_that_cannot_be_announced_is_said_nowhere(shell: Shell, bank: Bank) -> None:
+    bank.write(status="unheard-of")
+
+    done = shell.run("sh announce-aloud.sh incident.yaml")
+
+    assert (done.returncode, done.stdout) == (ExitCode.BAD_INPUT, "")
+
+
 # --- an alarm
 
 
@@ -375,3 +403,24 @@ def test_any_other_alarm_is_announced_to_nobody(shell: Shell, bank: Bank, name: 
     assert (done.returncode, done.stdout) == (0, "")
     assert f"not for the public: {name}, {status}" in done.stderr
     assert bank.sent["x"] == 0
+
+
+# --- the promises
+
+
+def test_cron_watches_the_promises_and_the_pager_is_called_once(shell: Shell, bank: Bank, home: dict[str, str]) -> None:
+    *_, line = RECIPES["watch-crontab"].split(maxsplit=5)
+    (bank.folder / "page-me").chmod(0o755)
+    bank.config["watch"] = {"warn_before": "2h", "command": ["./page-me", "communications"]}
+    bank.write(started_at=(datetime.now(UTC) - timedelta(minutes=59)).isoformat(timespec="minutes"))
+    assert bank.run("announce", "incident.yaml", "--yes", "--except", "facebook").returncode == 0
+
+    looks = [shell.run(line, env=home) for _ in range(2)]
+
+    assert [done.returncode for done in looks] == [0, 0]
+    found = json.loads((bank.folder / "watch.json").read_text(encoding="utf-8"))
+    assert [one["incident"] for one in found["incidents"]] == ["card-payments"]
+    (call,) = (bank.folder / "calls.txt").read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(r"CALL communications: card-payments: first word due .*: facebook", call)
+    assert (bank.folder / "watch.log").read_text(encoding="utf-8") == ""
+    assert "%" not in line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,8 @@ from outagecast.cli import Invocation, complete, output, screen
 from outagecast.errors import ExitCode, OutagecastError, Problem, UsageError
 
 if TYPE_CHECKING:
+    from outagecast.app import Control, Prepared
+    from outagecast.linkcheck import Links
     from outagecast.report import Report
 
 
@@ -27,6 +30,7 @@ class Request(NamedTuple):
     only: tuple[str, ...]
     without: tuple[str, ...]
     accept_bad_rows: bool
+    asks_links: bool
 
 
 def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
@@ -42,9 +46,12 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
         only: tuple[str, ...],
         without: tuple[str, ...],
         accept_bad_rows: bool,
+        no_link_check: bool,
         **rest: Any,
     ) -> int:
-        return command(Request(invocation, message, status, facts, only, without, accept_bad_rows), **rest)
+        return command(
+            Request(invocation, message, status, facts, only, without, accept_bad_rows, not no_link_check), **rest
+        )
 
     options: tuple[Callable[[Any], Any], ...] = (
         click.argument("message", metavar="MESSAGE"),
@@ -72,6 +79,12 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
             help="Not this channel; repeatable.",
         ),
         click.option("--accept-bad-rows", is_flag=True, help="Leave out audience rows that cannot be used."),
+        click.option(
+            *("--no-link-check", "no_link_check"),
+            is_flag=True,
+            envvar="OUTAGECAST_NO_LINK_CHECK",
+            help="Do not ask whether the links open.",
+        ),
         click.option("--json", "wants_json", is_flag=True, help="One JSON object on standard output."),
     )
     wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(wrapper), command)
@@ -117,7 +130,7 @@ def preview(request: Request, *, wants_json: bool, page: Path | None, address: s
     if page is not None:
         from outagecast.cli import wall
 
-        wall.hang(session.app, session.prepared, page)
+        wall.hang(session.app, session.told(), page)
     return session.preview(wants_json=wants_json)
 
 
@@ -132,7 +145,23 @@ def preview(request: Request, *, wants_json: bool, page: Path | None, address: s
     envvar="OUTAGECAST_MAX_TIME",
     help="Start nothing after this time; what is left can be resumed.",
 )
-def announce(request: Request, *, wants_json: bool, dry_run: bool, yes: bool, max_time: float | None) -> int:
+@click.option(*("--verify", "wants_proof"), is_flag=True, help="Then read it back where the public reads it.")
+@click.option(
+    *("--events", "followed"),
+    metavar="FILE",
+    envvar="OUTAGECAST_EVENTS",
+    help="Append what happens to this file, a line of JSON each.",
+)
+def announce(
+    request: Request,
+    *,
+    wants_json: bool,
+    dry_run: bool,
+    yes: bool,
+    max_time: float | None,
+    wants_proof: bool,
+    followed: str | None,
+) -> int:
     """Announce an incident on every channel.
 
     MESSAGE is a file, or - for standard input. In a terminal you see all of it and are asked once. The same message
@@ -145,6 +174,7 @@ def announce(request: Request, *, wants_json: bool, dry_run: bool, yes: bool, ma
       outagecast announce incident.yaml --yes --json        in a runbook
     """
     from outagecast.cli import progress
+    from outagecast.events import following
 
     verbose = request.invocation.verbose
     if dry_run:
@@ -156,27 +186,48 @@ def announce(request: Request, *, wants_json: bool, dry_run: bool, yes: bool, ma
     session = _Session(request)
     if yes:
         output.advice(session.prepared.report.warnings, verbose=verbose)
+        session.warn(wait=False)  # nobody could answer: the first word does not wait for it
     elif any(output.is_due(channel) for channel in session.prepared.report.channels):
         _ask(session)
     app = session.app
     screen.note(f"{'ledger' if app.has_ledger else 'starting a new ledger'}: {app.config.ledger}")
 
-    def tell(report: Report) -> None:
-        if not wants_json and screen.is_terminal(sys.stderr):
-            screen.note("")
-        output.outcome(report, app.config.organisation.timezone, wants_json=wants_json, verbose=verbose)
+    bulk = {name for name, channel in app.config.channels.items() if channel.is_bulk}
+    with following(followed, bulk, screen.note) as events:
 
-    report = progress.walk(
-        lambda control: app.announce(session.prepared, session.said, control),
-        look=lambda: app.status(session.said.incident),
-        channels=session.prepared.report.channels,
-        bulk=(),
-        signals=request.invocation.signals,
-        max_time=max_time,
-        tell=tell,
-    )
-    tell(report)
+        def tell(report: Report) -> None:
+            events.ended(report)
+            session.warn(wait=False)
+            if not wants_json and screen.is_terminal(sys.stderr):
+                screen.note("")
+            outcome = replace(report, warnings=[*session.warned, *report.warnings])
+            output.outcome(outcome, app.config.organisation.timezone, wants_json=wants_json, verbose=verbose)
+
+        report = progress.walk(
+            lambda control: _send(session, control, wants_proof=wants_proof),
+            look=lambda: app.status(session.said.incident),
+            channels=session.prepared.report.channels,
+            bulk=(),
+            signals=request.invocation.signals,
+            max_time=max_time,
+            tell=tell,
+            events=events,
+        )
+        session.warn()
+        tell(report)
     return report.exit_code
+
+
+def _send(session: _Session, control: Control, *, wants_proof: bool) -> Report:
+    """Announce, and with ``wants_proof`` look at what the public sees of it, in what is left of the time."""
+    from outagecast.clock import Timer
+
+    app, timer = session.app, Timer(session.app.clock)
+    report = app.announce(session.prepared, session.said, control)
+    if not wants_proof:
+        return report
+    left = None if control.max_time is None else max(0.0, control.max_time - timer.seconds())
+    return app.verify(session.said.incident, control, announced=report, max_time=left)
 
 
 class _Session:
@@ -188,7 +239,7 @@ class _Session:
 
     def prepare(self) -> None:
         """Read the file, plan and render. Raises everything that can be wrong with it."""
-        from outagecast import app
+        from outagecast import app, linkcheck
         from outagecast.person import operator
 
         request = self.request
@@ -204,6 +255,25 @@ class _Session:
         self.prepared = self.app.prepare(
             self.said, only=request.only, without=request.without, accept_bad_rows=request.accept_bad_rows
         )
+        self.warned: list[str] = []  # of links that do not open
+        self._links: Links | None = None
+        if request.asks_links and (addresses := linkcheck.public(self.prepared.variants)):
+            self._links = linkcheck.Links(addresses)
+
+    def warn(self, *, wait: bool = True) -> None:
+        """Say loudly which links do not open, each once; without ``wait``, of those that are known by now."""
+        found = self._links.dead(wait=wait) if self._links else []
+        output.alarm([line for line in found if line not in self.warned])
+        self.warned = found
+
+    def told(self) -> Prepared:
+        """What is prepared, with all that is known of its links among the warnings."""
+        found = self._links.dead() if self._links else []
+        plan, report = self.prepared.plan, self.prepared.report
+        return self.prepared._replace(
+            plan=replace(plan, warnings=(*found, *plan.warnings)),
+            report=replace(report, warnings=[*found, *report.warnings]),
+        )
 
     def preview(self, *, wants_json: bool) -> int:
         """Stop here: the dry run."""
@@ -211,7 +281,8 @@ class _Session:
         if verbose:
             screen.note(f"config: {self.app.config.path}")
             screen.note(f"ledger: {self.app.config.ledger}{'' if self.app.has_ledger else ' (not there yet)'}")
-        output.preview(self.prepared, wants_json=wants_json, verbose=verbose)
+        output.preview(self.told() if wants_json else self.prepared, wants_json=wants_json, verbose=verbose)
+        self.warn()
         return ExitCode.DONE
 
 
@@ -219,6 +290,7 @@ def _ask(session: _Session) -> None:
     """Show everything, then ask once; after an edit, again. Raises Abort where the answer is no."""
     while True:
         output.preview(session.prepared, wants_json=False, verbose=session.request.invocation.verbose, for_people=True)
+        session.warn()
         answer = output.question(session.prepared)
         if answer == "send":
             return
@@ -229,9 +301,11 @@ def _ask(session: _Session) -> None:
 
 def _edit(session: _Session) -> None:
     """Have the officer edit the file until it can be announced. Raises what is wrong with it where they give up."""
+    from outagecast.secret import withheld
+
     while True:
         try:
-            click.edit(filename=session.request.source)
+            click.edit(filename=session.request.source, env=withheld())
         except click.ClickException as error:  # there is no editor: the message they looked at is still good
             screen.note(f"{error.format_message()} (set EDITOR, or edit {session.request.source} elsewhere)")
             return

@@ -22,7 +22,9 @@ _json = click.option("--json", "wants_json", is_flag=True, help="One JSON object
 @_json
 @click.pass_obj
 def status(invocation: Invocation, incident: str | None, wants_json: bool) -> int:
-    """Show what each channel carries of an incident; of the last one if none is named.
+    """Show which channel carries which update since when, what is due, and how an incident was told once it is over.
+
+    Of the incident that changed last if none is named; of the others that are open, a line each.
 
     \b
     Example:
@@ -30,8 +32,17 @@ def status(invocation: Invocation, incident: str | None, wants_json: bool) -> in
     """
     app = _app(invocation)
     report = app.status(incident)
-    others = [slug for slug in app.incidents() if slug != report.incident]
-    _tell(app, report, invocation, wants_json=wants_json)
+    open_ = [] if incident else [course for course in app.watched().courses if course.incident != report.incident]
+    told = {report.incident, *(course.incident for course in open_)}
+    others = [slug for slug in app.incidents() if slug not in told]
+    _tell(app, report, invocation, wants_json=wants_json, is_status=True)
+    if open_ and not wants_json:
+        from outagecast.cli import matrix
+
+        screen.write(click.style("\nAlso open:", bold=True))
+        for course in open_:
+            for line in screen.wrap(matrix.brief(course, app.config.organisation.timezone), screen.width()):
+                screen.write(line)
     if others and not incident:
         more = f", and {len(others) - 10} more" if len(others) > 10 else ""
         screen.note(f"also in this ledger: {', '.join(others[:10])}{more}")
@@ -48,9 +59,17 @@ def status(invocation: Invocation, incident: str | None, wants_json: bool) -> in
     envvar="OUTAGECAST_MAX_TIME",
     help="Start nothing after this time.",
 )
+@click.option(
+    *("--events", "followed"),
+    metavar="FILE",
+    envvar="OUTAGECAST_EVENTS",
+    help="Append what happens to this file, a line of JSON each.",
+)
 @_json
 @click.pass_obj
-def resume(invocation: Invocation, incident: str | None, max_time: float | None, wants_json: bool) -> int:
+def resume(
+    invocation: Invocation, incident: str | None, max_time: float | None, followed: str | None, wants_json: bool
+) -> int:
     """Finish an announcement: look up what is in doubt, then send what is certainly unsent.
 
     Without INCIDENT it is the only unfinished one. Nothing that is out, or may be, is sent again.
@@ -60,20 +79,29 @@ def resume(invocation: Invocation, incident: str | None, max_time: float | None,
       outagecast resume card-payments-2026-11-22
     """
     from outagecast.cli import progress
+    from outagecast.events import following
 
     app = _app(invocation)
     slugs = app.incidents()
     known = incident or (slugs[0] if len(slugs) == 1 else None)
-    report = progress.walk(
-        lambda control: app.resume(incident, control),
-        look=lambda: app.status(known),
-        channels=app.status(known).channels if known else (),
-        bulk={name for name, channel in app.config.channels.items() if channel.is_bulk},
-        signals=invocation.signals,
-        max_time=max_time,
-        tell=lambda report: _tell(app, report, invocation, wants_json=wants_json),
-    )
-    _tell(app, report, invocation, wants_json=wants_json)
+    bulk = {name for name, channel in app.config.channels.items() if channel.is_bulk}
+    with following(followed, bulk, screen.note) as events:
+
+        def tell(report: Report) -> None:
+            events.ended(report)
+            _tell(app, report, invocation, wants_json=wants_json)
+
+        report = progress.walk(
+            lambda control: app.resume(incident, control),
+            look=lambda: app.status(known),
+            channels=app.status(known).channels if known else (),
+            bulk=bulk,
+            signals=invocation.signals,
+            max_time=max_time,
+            tell=tell,
+            events=events,
+        )
+        tell(report)
     return report.exit_code
 
 
@@ -140,12 +168,18 @@ def _check(url: str) -> None:
         raise UsageError(Problem(f"--published: {error}", "the address where it can be seen")) from None
 
 
-def _tell(app: App, report: Report, invocation: Invocation, *, wants_json: bool) -> None:
+def _tell(app: App, report: Report, invocation: Invocation, *, wants_json: bool, is_status: bool = False) -> None:
     if invocation.verbose:
         screen.note(f"config: {app.config.path}")
         screen.note(f"ledger: {app.config.ledger}{'' if app.has_ledger else ' (not there yet)'}")
     output.advice(report.warnings, verbose=invocation.verbose)
-    output.outcome(report, app.config.organisation.timezone, wants_json=wants_json, verbose=invocation.verbose)
+    output.outcome(
+        report,
+        app.config.organisation.timezone,
+        wants_json=wants_json,
+        verbose=invocation.verbose,
+        is_status=is_status,
+    )
 
 
 def _app(invocation: Invocation) -> App:

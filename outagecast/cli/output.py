@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from outagecast.report import ChannelReport, Report
 
 _MOST_ADVICE = 3  # lines; the rest under -v
+_NOTED = {"verified": "seen", "mismatch": "noticed", "missing": "noticed"}  # what was done at the time that is shown
 _UNKNOWN = {"attempting", "in_doubt", "needs_decision"}
 _CHANGED_NOTHING = {ExitCode.USAGE, ExitCode.CONFLICT, ExitCode.BAD_INPUT, ExitCode.LEDGER, ExitCode.PERMISSION}
 _CHANGED_NOTHING |= {ExitCode.CONFIG, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
@@ -64,6 +65,13 @@ def advice(warnings: Sequence[str], *, verbose: bool) -> None:
     """What nobody should find out from the public, on standard error."""
     for line in _advice_lines(warnings, verbose=verbose):
         screen.write(line, err=True)
+
+
+def alarm(warnings: Sequence[str]) -> None:
+    """What must not be overlooked, all of it, on standard error."""
+    for warning in warnings:
+        lines = screen.wrap(f"! {printable(warning)}", screen.width(err=True))
+        screen.write("\n  ".join(click.style(line, fg="red", bold=True) for line in lines), err=True)
 
 
 def _advice_lines(warnings: Sequence[str], *, verbose: bool) -> Iterator[str]:
@@ -225,21 +233,48 @@ def _due(channel: ChannelReport) -> int:
 # -- after ---------------------------------------------------------------------------------------------------------
 
 
-def outcome(report: Report, zone: ZoneInfo, *, wants_json: bool, verbose: bool, label: str = "LIVE") -> None:
-    """What is out, what is not, what is unknown, and the one command to type next; ``label`` says to whom."""
+def outcome(
+    report: Report, zone: ZoneInfo, *, wants_json: bool, verbose: bool, label: str = "LIVE", is_status: bool = False
+) -> None:
+    """What is out, what is not, what is unknown, and the one command to type next; ``label`` says to whom.
+
+    ``is_status``: through all of its updates, with the clocks; else of this run alone.
+    """
     explain(report.errors)
     if wants_json:
         dump(report)
     elif report.incident is None:
         screen.write("Nothing was ever announced from this ledger.")
     else:
-        for line in _outcome_lines(report, zone, screen.width(), label, verbose=verbose):
+        lines = _status_lines if is_status and report.course else _outcome_lines
+        for line in lines(report, zone, screen.width(), label, verbose=verbose):
             screen.write(line)
+
+
+def _status_lines(report: Report, zone: ZoneInfo, columns: int, label: str, *, verbose: bool) -> Iterator[str]:
+    from outagecast.cli import matrix
+
+    assert report.course is not None  # noqa: S101 - for the type checker
+    yield from _head_lines(report, label, columns)
+    yield from screen.wrap(_verdict(report.channels), columns)
+    yield ""
+    yield from matrix.table(report.course, zone, columns)
+    told = [channel for channel in report.channels if verbose or not _is_fine(channel) or channel.differs]
+    told = [channel for channel in told if verbose or channel.state.value != "skipped"]
+    widest = max((len(channel.channel) for channel in told), default=0)
+    if told:
+        yield ""
+    for channel in told:
+        yield from _state_lines(channel, report, zone, (widest, columns), verbose=verbose)
+    yield ""
+    yield from matrix.clocks(report.course, zone, columns)
+    yield from _end_lines(report)
 
 
 def _outcome_lines(report: Report, zone: ZoneInfo, columns: int, label: str, *, verbose: bool) -> Iterator[str]:
     yield from _head_lines(report, label, columns)
     yield from screen.wrap(_verdict(report.channels), columns)
+    yield from screen.wrap(_seen(report.channels), columns)
     yield ""
     widest = max((len(channel.channel) for channel in report.channels), default=0)
     for channel in report.channels:
@@ -247,6 +282,11 @@ def _outcome_lines(report: Report, zone: ZoneInfo, columns: int, label: str, *, 
     if report.next_update_at and any(channel.published == "yes" for channel in report.channels):
         yield ""
         yield from screen.wrap(f"Next update promised by {clock(report.next_update_at, zone)}.", columns)
+    yield from _end_lines(report)
+
+
+def _end_lines(report: Report) -> Iterator[str]:
+    """How it ended, and what to type next."""
     if report.exit_code is not ExitCode.DONE:
         yield click.style(f"\nexit {int(report.exit_code)} ({report.exit_code.label.replace('_', ' ')})", dim=True)
     commands = dict.fromkeys(channel.next_action for channel in report.channels if channel.next_action)
@@ -263,22 +303,30 @@ def _state_lines(
     word, colour = WORDS[channel.state.value]
     if channel.counts.accepted and not _is_fine(channel):
         word, colour = "PARTLY OUT", "yellow"
+    elif word == "GONE" and of_people(channel):
+        word = "NOT DELIVERED"
     label = click.style(f"{word:<13}", fg=colour, bold=True)
     story = _story(channel, report.update, zone, verbose=verbose)
     indent = " " * (widest + 19)
     head = f"  {channel.channel:<{widest}}  {label}"
-    if columns - len(indent) < 30:
+    is_narrow = columns - len(indent) < 30
+    if is_narrow:
+        indent = "    "
         yield head.rstrip()
-        for line in story:
-            yield from screen.wrap(line, columns, "    ")
-        return
-    lines = [wrapped for line in story for wrapped in screen.wrap(line, columns, indent)] or [""]
-    yield f"{head}  {lines[0].strip()}".rstrip()
-    yield from lines[1:]
+    lines = [wrapped for line in story for wrapped in screen.wrap(line, columns, indent)]
+    if not is_narrow:
+        yield f"{head}  {lines[0].strip() if lines else ''}".rstrip()
+    yield from lines if is_narrow else lines[1:]
+    if channel.difference:
+        from outagecast.cli import difference
+
+        yield from difference.lines(channel.difference, channel.kind, columns, indent)
 
 
 def _is_fine(channel: ChannelReport) -> bool:
-    return channel.state.value in {"accepted", "verified", "unchanged", "mismatch", "missing"}
+    counts, state = channel.counts, channel.state.value
+    is_wholly = counts.mismatch + counts.missing == counts.accepted  # different, or gone, for everybody
+    return state in {"accepted", "verified", "unchanged"} or (state in {"mismatch", "missing"} and is_wholly)
 
 
 def _verdict(channels: Sequence[ChannelReport]) -> str:
@@ -289,7 +337,7 @@ def _verdict(channels: Sequence[ChannelReport]) -> str:
     tally = Counter(_verdict_word(channel) for channel in active)
     if tally["published"] == len(active):
         return f"All {len(active)} channels published." if len(active) > 1 else "Published."
-    order = ("published", "in part", "unknown", "waiting", "not published")
+    order = ("published", "in part", "different", "gone", "unknown", "waiting", "not published")
     (word, count), *rest = [(word, tally[word]) for word in order if tally[word]]
     word = "published in part" if word == "in part" else word
     if len(active) == 1:
@@ -297,7 +345,26 @@ def _verdict(channels: Sequence[ChannelReport]) -> str:
     return ", ".join([f"{count} of {len(active)} channels {word}", *(f"{more} {other}" for other, more in rest)]) + "."
 
 
+_SEEN = {  # what reading a channel back came to
+    "seen": "as sent",
+    "different": "different",
+    "gone": "gone",
+    "unconfirmed": "not to be seen yet",
+    "failed": "not readable now",
+    "impossible": "cannot be read back",
+}
+
+
+def _seen(channels: Sequence[ChannelReport]) -> str:
+    """What reading back came to, if this run has read anything back."""
+    tally = Counter(channel.read_back.value for channel in channels if channel.read_back)
+    told = ", ".join(f"{tally[result]} {words}" for result, words in _SEEN.items() if tally[result])
+    return f"Read back: {told}." if told else ""
+
+
 def _verdict_word(channel: ChannelReport) -> str:
+    if channel.differs and _is_fine(channel):
+        return "gone" if channel.state.value == "missing" else "different"
     if channel.published == "yes":
         return "published" if _is_fine(channel) else "in part"
     if channel.published == "unknown":
@@ -309,23 +376,32 @@ def _story(channel: ChannelReport, update: int | None, zone: ZoneInfo, *, verbos
     """What an officer needs to know of a channel, one thing a line."""
     counts, lines = channel.counts, []
     if counts.planned and of_people(channel):
-        named = {"refused": counts.refused, "failed": counts.failed}
+        named = {"delivered": counts.verified, "not delivered": counts.missing, "different": counts.mismatch}
+        named |= {"refused": counts.refused, "failed": counts.failed}
         named |= {"unknown": counts.in_doubt, "waiting": counts.pending}
         rest = "".join(f", {count:,} {word}" for word, count in named.items() if count)
         lines.append(f"accepted for {counts.accepted:,} of {people(counts.planned)}{rest}")
-    elif channel.published == "yes" and channel.changed_at:
+    elif channel.changed_at and (channel.published == "yes" or channel.differs):
         local = channel.changed_at.astimezone(zone)
         at = f"{local:%H:%M:%S}" if local.date() == datetime.now(zone).date() else f"{local:%d %b %H:%M}"
+        at = f"{_NOTED[channel.state.value]} {at}" if channel.state.value in _NOTED else at
         lines.append(f"{at}  {printable(channel.url or channel.provider_id or '')}".strip())
     if channel.update != update and channel.published == "yes":
         lines.append(f"carries update {channel.update}")
     if channel.state.value in _UNKNOWN:
         may = "Some may have it." if of_people(channel) else "It may be live."
         lines.append(f"{may} Do not {'send' if of_people(channel) else 'post'} by hand yet.")
-    if channel.error and channel.state.value != "unchanged":
+    if channel.read_back and channel.state.value == "accepted":
+        lines.append(_SEEN[channel.read_back.value] + (":" if channel.error else ""))
+    if channel.error and channel.state.value != "unchanged" and not channel.difference:
         lines.append(printable(channel.error))
+    if channel.differs and not of_people(channel):
+        lines.append("Look there now. To say it again, announce an update.")
+    if channel.owner and channel.state.value in {"failed", "needs_decision"}:
+        lines.append(f"Call: {printable(channel.owner)}")
     if channel.retry_after_s:
         when = "resume will know more" if channel.state.value == "in_doubt" else "can be tried again"
+        when = "can be asked again" if channel.read_back else when
         lines.append(f"{when} in {seconds(channel.retry_after_s)}")
     if verbose:
         lines.append(f"update {channel.update}, {channel.attempts} attempts, {channel.provider_id or 'no provider id'}")

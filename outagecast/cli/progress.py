@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any, Self
 from outagecast.cli import screen
 from outagecast.cli.signals import Interrupted, Signals
 from outagecast.cli.words import WORDS, of_people
-from outagecast.errors import PRECEDENCE, ExitCode, LedgerError, Problem
+from outagecast.errors import PRECEDENCE, ConflictError, ExitCode, LedgerError, PlanError, Problem
 from outagecast.text import printable
 
 if TYPE_CHECKING:
     from outagecast.app import Control
-    from outagecast.deliver import Progress
+    from outagecast.events import Events
+    from outagecast.lane import Progress
     from outagecast.report import ChannelReport, Report
 
 _EVERY = 15.0  # seconds between two lines about thousands of people, where nothing can be drawn over
 _STOPPING = "stopping once what is under way has ended; Ctrl-C again to leave now"
 _SPARE = 4  # columns at the right, where the terminal puts its ^C: a line that wraps could not be drawn over
+_UNREADABLE = Problem("what is out cannot be read from the ledger", "post nothing by hand; later: outagecast resume")
 _LEFT = Problem("left before the providers answered", "what was under way may be out; resume looks it up")
 
 
@@ -39,6 +41,8 @@ def walk(
     signals: Signals,
     max_time: float | None,
     tell: Callable[[Report], None] | None = None,
+    events: Events | None = None,
+    left: Problem = _LEFT,
 ) -> Report:
     """Run ``go`` under the signals, on a live screen; where it breaks off in the middle, ``look`` tells what is out.
 
@@ -49,12 +53,14 @@ def walk(
 
     watch = _Watch(channels, bulk)
     control = Control(watch=watch.note, max_time=max_time)
+    if events:
+        control.begin, control.watch = events.started, events.beside(watch.note)
 
     def leave(interrupted: ExitCode) -> None:
         code = ExitCode.IN_DOUBT
         try:
             watch.close()
-            report = _broken_off(look(), interrupted, (_LEFT,))
+            report = _broken_off(look(), interrupted, (left,))
             code = report.exit_code
             if tell:
                 tell(report)
@@ -64,13 +70,33 @@ def walk(
     try:
         with signals.draining(control, watch.stopping, leave if tell else None), watch:
             return go(control)
-    except Interrupted as left:
-        return _broken_off(look(), left.code, (_LEFT,))
+    except Interrupted as interrupt:
+        return _broken_off(look(), interrupt.code, (left,))
+    except ConflictError as error:
+        return _outrun(look, error)
     except LedgerError as error:
         if not watch.has_begun:
             raise
         # 74 promises that nothing was sent, which is no longer true.
-        return _broken_off(look(), None, error.problems)
+        return _broken_off(_look(look, error), None, error.problems)
+
+
+def _outrun(look: Callable[[], Report], error: ConflictError) -> Report:
+    """What is out by somebody else's hand. Raises ``error`` where nothing of this incident is."""
+    try:
+        report = look()
+    except PlanError:
+        raise error from None
+    return replace(report, exit_code=ExitCode.CONFLICT, errors=error.problems)
+
+
+def _look(look: Callable[[], Report], failure: LedgerError) -> Report:
+    """What is out. Raises LedgerError, in doubt, where the ledger that failed cannot even say that."""
+    try:
+        return look()
+    except LedgerError as error:
+        problems = dict.fromkeys((*failure.problems, *error.problems, _UNREADABLE))
+        raise LedgerError(*problems, exit_code=ExitCode.IN_DOUBT) from None
 
 
 def _broken_off(report: Report, code: ExitCode | None, problems: Sequence[Problem]) -> Report:

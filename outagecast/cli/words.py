@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 WORDS = {  # a delivery's state, and its colour
     "accepted": ("PUBLISHED", "green"),
-    "verified": ("PUBLISHED", "green"),
+    "verified": ("VERIFIED", "green"),
     "unchanged": ("UNCHANGED", "green"),
     "attempting": ("UNKNOWN", "yellow"),
     "in_doubt": ("UNKNOWN", "yellow"),

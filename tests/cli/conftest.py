@@ -24,6 +24,7 @@ def cli(
     monkeypatch.chdir(bank.folder)
     for name in [name for name in os.environ if name.startswith("OUTAGECAST_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("OUTAGECAST_NO_LINK_CHECK", "1")
     monkeypatch.delenv("COLUMNS", raising=False)
     for name, value in bank.providers.environment.items():
         monkeypatch.setenv(name, value)

@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+import yaml
 
 from outagecast.rehearsal import Reply
 
@@ -364,15 +365,45 @@ def test_square_brackets_of_a_fact_are_words(bank: Bank) -> None:
 def test_a_second_operator_is_told_who_is_announcing(bank: Bank) -> None:
     bank.providers.x.delay = 3
     first = bank.start("announce", "incident.yaml", "--yes", "--channel", "x")
-    _until(lambda: bank.providers.x.requests)
+    _until(lambda: bank.is_posting("x"))
 
     second = bank.json("announce", "incident.yaml", "--yes", "--channel", "x")
     told, _ = first.communicate(timeout=30)
 
     assert second["exit_code"] == 22
     assert f"(process {first.pid}, since " in second["errors"][0]["message"]
+    assert _states(second) == {"x": "attempting"}
+    assert _channel(second, "x")["next_action"] is None
     assert first.returncode == 0
     assert "Published." in told
+    assert bank.sent == NOTHING | {"x": 1}
+
+
+def test_a_second_operator_of_an_incident_that_is_not_out_yet_is_told_who_is_announcing(bank: Bank) -> None:
+    bank.providers.x.delay = 3
+    first = bank.start("announce", "incident.yaml", "--yes", "--channel", "x")
+    _until(lambda: bank.is_posting("x"))
+    bank.write(incident="mobile-app")
+
+    second = bank.json("announce", "incident.yaml", "--yes", "--channel", "x")
+    first.communicate(timeout=30)
+
+    assert (second["exit_code"], second["channels"]) == (22, [])
+    assert "is announcing from this ledger" in second["errors"][0]["message"]
+
+
+def test_who_answers_the_prompt_after_another_has_announced_is_shown_what_went_out(bank: Bank) -> None:
+    screen = bank.terminal("announce", "incident.yaml", "--channel", "x")
+    screen.expect("send")
+    other = bank.folder / "other.yaml"
+    other.write_text(yaml.safe_dump(bank.message | {"summary": "Cards are declined everywhere."}))
+    assert bank.run("announce", "other.yaml", "--yes", "--channel", "x").returncode == 0
+
+    screen.type("send\n")
+
+    assert screen.wait() == 22
+    assert "opened update 1 before you; nothing was sent" in screen.text
+    assert bank.providers.x.posts[0].id in screen.text
     assert bank.sent == NOTHING | {"x": 1}
 
 
@@ -386,7 +417,7 @@ def test_interrupted_it_lets_what_is_under_way_end_and_says_what_is_out(
     bank.providers.x.delay = 1
     bank.providers.facebook.behave("rate_limited", times=9)
     process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x", "--channel", "facebook")
-    _until(lambda: bank.providers.x.requests and bank.providers.facebook.requests)
+    _until(lambda: bank.is_posting("x") and bank.is_posting("facebook"))
 
     process.send_signal(number)
     told, said = process.communicate(timeout=20)
@@ -401,7 +432,7 @@ def test_interrupted_in_doubt_is_in_doubt(bank: Bank) -> None:
     bank.providers.x.hang_seconds = 2
     bank.providers.x.behave("hang_applied")
     process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
-    _until(lambda: bank.providers.x.requests)
+    _until(lambda: bank.is_posting("x"))
 
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=20)
@@ -448,7 +479,7 @@ def test_left_at_once_by_a_script_it_still_prints_the_one_object(bank: Bank) -> 
 def test_a_ledger_that_fills_up_in_the_middle_is_no_promise_that_nothing_was_sent(bank: Bank) -> None:
     bank.providers.x.delay = 1
     process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
-    _until(lambda: bank.providers.x.requests)
+    _until(lambda: bank.is_posting("x"))
     _forbid_changes(bank.folder / "outagecast.db")
     told, _ = process.communicate(timeout=20)
 

@@ -27,6 +27,7 @@ CHANNEL_KEYS = {
     *("error", "next_action", "retry_after_s", "variants"),
 }
 COUNTS = {"planned", "accepted", "verified", "refused", "failed", "in_doubt", "pending", "skipped"}
+COUNTS |= {"mismatch", "missing"}
 VARIANT_KEYS = {"language", "parts", "measures", "rung", "facts"}
 
 

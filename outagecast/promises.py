@@ -1,0 +1,485 @@
+"""What was promised about being told, and whether it was kept: an incident channel by channel, its clocks, its score.
+
+Everything is judged on each channel: a word that went out on one of them is none to those who read another. Pure.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from outagecast.config import FIRST, Promise
+from outagecast.ledger import Heard, Update
+from outagecast.message import parse_moment
+from outagecast.model import DOUBTFUL, PUBLISHED, State, Status
+
+_CARRIED = (PUBLISHED - {State.MISSING}) | {State.UNCHANGED}
+_RUNNING = frozenset({Status.INVESTIGATING, Status.IDENTIFIED, Status.MONITORING})
+# What the next word can be while nothing is over: a channel that takes none of these is promised nothing.
+_FOLLOWING = {
+    Status.SCHEDULED: frozenset({Status.IN_PROGRESS}),
+    Status.IN_PROGRESS: frozenset({Status.IN_PROGRESS, Status.COMPLETED}),
+}
+
+
+class Word(StrEnum):
+    """Which word is due."""
+
+    FIRST = "first_word"
+    NEXT = "next_update"
+    BEGIN = "window_start"  # that the planned work has begun
+    END = "window_end"  # that it is done, or takes longer
+
+
+class Standing(StrEnum):
+    """How a channel stands beside the incident's newest update."""
+
+    CURRENT = "current"  # carries what it should
+    UNKNOWN = "unknown"  # may carry it
+    STALE = "stale"  # carries something older
+    SILENT = "silent"  # carries nothing
+    APART = "apart"  # was to carry nothing of it
+
+
+class Due(NamedTuple):
+    """A word that somebody waits for."""
+
+    at: datetime
+    word: Word
+
+
+class Cell(NamedTuple):
+    """One update on one channel."""
+
+    state: State  # of many recipients the worst
+    planned: int = 0
+    out: int = 0  # how many of them carry it
+    in_doubt: int = 0
+    first_at: datetime | None = None  # when the first of them got it
+    last_at: datetime | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everybody who was to carry it does."""
+        return 0 < self.planned == self.out
+
+    @property
+    def is_passed_over(self) -> bool:
+        """Whether it was never meant for this channel."""
+        return self.state is State.SKIPPED
+
+
+class Party(NamedTuple):
+    """A channel as far as promises concern it."""
+
+    name: str
+    required: bool = True
+    on: Collection[str] | None = None  # the statuses it carries; None where it is not configured any more
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One channel through an incident."""
+
+    channel: str
+    required: bool
+    standing: Standing
+    cells: Mapping[int, Cell]  # by the number of the update
+    carries: int | None = None
+    since: datetime | None = None
+    due: Due | None = None
+    overdue: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as one object."""
+        return {
+            "channel": self.channel,
+            "required": self.required,
+            "standing": self.standing.value,
+            "carries": self.carries,
+            "since": _stamp(self.since),
+            "state": self.cells[max(self.cells)].state.value if self.cells else None,
+            "due_at": _stamp(self.due.at if self.due else None),
+            "overdue": self.overdue,
+        }
+
+
+class ChannelScore(NamedTuple):
+    """How one channel was served, once all is over. Times in seconds."""
+
+    channel: str
+    required: bool
+    first_word_s: int | None  # after the start
+    first_word_kept: bool | None  # None where no start is known, or nothing was owed
+    longest_gap_s: int | None  # between two words
+    promised: int  # words that were promised for a time, the first among them
+    kept: int
+
+
+class Score(NamedTuple):
+    """How an incident was told, once it is over. Times in seconds, counts over the channels that are required."""
+
+    started_at: datetime | None
+    closed_at: datetime
+    first_word_s: int | None  # after the start, on the first channel
+    everywhere_s: int | None  # and on the last; None where one never spoke
+    longest_gap_s: int | None
+    promised: int
+    kept: int
+    channels: Sequence[ChannelScore]
+
+    def as_json(self) -> dict[str, Any]:
+        """The score as one object."""
+        return {
+            **self._asdict(),
+            "started_at": _stamp(self.started_at),
+            "closed_at": _stamp(self.closed_at),
+            "channels": [channel._asdict() for channel in self.channels],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """An incident so far: what each channel carries since when, what is due, and the score once it is over."""
+
+    incident: str
+    updates: Sequence[Update]
+    rows: Sequence[Row]
+    promise: Promise
+    now: datetime
+    score: Score | None = None
+    _by_name: dict[str, Row] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {row.channel: row for row in self.rows})
+
+    def row(self, channel: str) -> Row | None:
+        """A channel's row."""
+        return self._by_name.get(channel)
+
+    @property
+    def newest(self) -> Update:
+        return self.updates[-1]
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it began, as last told."""
+        return self.newest.started_at
+
+    @property
+    def dues(self) -> dict[Due, list[Row]]:
+        """What the required channels wait for, the soonest first."""
+        found: dict[Due, list[Row]] = {}
+        for row in self.rows:
+            if row.due and row.required:
+                found.setdefault(row.due, []).append(row)
+        return dict(sorted(found.items(), key=lambda pair: pair[0]))
+
+    @property
+    def next_due_at(self) -> datetime | None:
+        """When the next word is, or was, due."""
+        return next((due.at for due in self.dues), None)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether a required channel waits for a word that was promised."""
+        return any(row.overdue and row.required for row in self.rows)
+
+    def at(self, now: datetime) -> Course:
+        """The same a moment later: clocks move where nothing else does."""
+        rows = [replace(row, overdue=row.due is not None and now > row.due.at) for row in self.rows]
+        return replace(self, rows=rows, now=now)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more is to be said."""
+        return not self.newest.status.is_closing
+
+    @property
+    def lagging(self) -> list[Row]:
+        """The required channels that carry something older than they should, or perhaps do."""
+        return [row for row in self.rows if row.required and row.standing in {Standing.STALE, Standing.UNKNOWN}]
+
+    @property
+    def silent(self) -> list[Row]:
+        """The channels that were to carry it and on which it was never announced."""
+        return [row for row in self.rows if row.standing is Standing.SILENT and not row.cells]
+
+    def updates_json(self) -> list[dict[str, Any]]:
+        """Every update, the first one first."""
+        return [
+            {
+                "update": update.number,
+                "status": update.status.value,
+                "opened_at": _stamp(update.opened_at),
+                "opened_by": update.opened_by,
+                "next_update_at": _stamp(update.next_update_at),
+            }
+            for update in self.updates
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """The incident as ``watch`` tells it."""
+        return {
+            "incident": self.incident,
+            "update": self.newest.number,
+            "status": self.newest.status.value,
+            "overdue": self.overdue,
+            "next_due_at": _stamp(self.next_due_at),
+            "channels": [row.as_json() for row in self.rows],
+        }
+
+
+def course(
+    updates: Sequence[Update],
+    cells: Mapping[str, Mapping[int, Cell]],
+    parties: Iterable[Party],
+    promise: Promise,
+    now: datetime,
+) -> Course:
+    """An incident's course out of its updates (at least one) and what became of each on every channel."""
+    parties, updates = list(parties), [_absolute(update) for update in updates]
+    spoken = {number for mine in cells.values() for number, cell in mine.items() if cell.out}
+    rows = [_row(party, cells.get(party.name, {}), updates, promise, now, spoken=spoken) for party in parties]
+    newest = updates[-1]
+    is_over = newest.status.is_closing
+    score = _score(updates, {party: cells.get(party.name, {}) for party in parties}, promise) if is_over else None
+    return Course(newest.incident, updates, rows, promise, now, score)
+
+
+def _absolute(update: Update) -> Update:
+    """With its times in UTC: by a local clock an hour would not last an hour in the night when it is changed."""
+    times = {name: getattr(update, name) for name in ("opened_at", "started_at", "next_update_at")}
+    return replace(update, **{name: time.astimezone(UTC) for name, time in times.items() if time})
+
+
+def cells(heard: Iterable[Heard], worst: Mapping[tuple[str, int], State]) -> dict[str, dict[int, Cell]]:
+    """The matrix, by channel and update; ``worst`` is the state of each."""
+    groups: dict[tuple[str, int], list[Heard]] = {}
+    for item in heard:
+        groups.setdefault((item.channel, item.number), []).append(item)
+    matrix: dict[str, dict[int, Cell]] = {}
+    for (channel, number), items in groups.items():
+        told = [item for item in items if item.state in PUBLISHED | {State.UNCHANGED}]
+        matrix.setdefault(channel, {})[number] = Cell(
+            state=worst[channel, number],
+            planned=sum(item.count for item in items if item.state is not State.SKIPPED),
+            out=sum(item.count for item in items if item.state in _CARRIED),
+            in_doubt=sum(item.count for item in items if item.state in DOUBTFUL),
+            first_at=min((item.first_at for item in told), default=None),
+            last_at=max((item.last_at for item in told), default=None),
+        )
+    return matrix
+
+
+# -- one channel ----------------------------------------------------------------------------------------------------
+
+
+def _row(
+    party: Party,
+    cells: Mapping[int, Cell],
+    updates: Sequence[Update],
+    promise: Promise,
+    now: datetime,
+    *,
+    spoken: Collection[int],
+) -> Row:
+    carries = max((number for number, cell in cells.items() if cell.out), default=None)
+    due = _due(party, cells, updates, promise, spoken=spoken)
+    return Row(
+        channel=party.name,
+        required=party.required,
+        standing=_standing(party, cells, updates, carries),
+        cells=cells,
+        carries=carries,
+        since=cells[carries].first_at if carries else None,
+        due=due,
+        overdue=due is not None and now > due.at,
+    )
+
+
+def _standing(party: Party, cells: Mapping[int, Cell], updates: Sequence[Update], carries: int | None) -> Standing:
+    """A channel stands where it should if nothing newer than what it carries was meant for it."""
+    meant = [update.number for update in updates if _is_meant(party, cells, update, carries=bool(carries))]
+    doubtful = [number for number, cell in cells.items() if cell.in_doubt]
+    if carries is None:
+        if doubtful:
+            return Standing.UNKNOWN
+        return Standing.SILENT if meant else Standing.APART
+    newer = [number for number in meant if number > carries]
+    if not newer:
+        return Standing.CURRENT
+    return Standing.UNKNOWN if max(newer) in doubtful else Standing.STALE
+
+
+def _is_meant(party: Party, cells: Mapping[int, Cell], update: Update, *, carries: bool) -> bool:
+    """Whether a channel was to carry an update: as it was planned there, else by the statuses that it takes."""
+    if cell := cells.get(update.number):
+        return not cell.is_passed_over
+    if party.on is None or (update.status.is_closing and not carries):
+        return False
+    return update.status in party.on or (not carries and FIRST in party.on)
+
+
+def _due(
+    party: Party,
+    cells: Mapping[int, Cell],
+    updates: Sequence[Update],
+    promise: Promise,
+    *,
+    spoken: Collection[int],
+) -> Due | None:
+    """What a channel's readers wait for; None where nothing was promised to them, or all is over."""
+    newest = updates[-1]
+    if newest.status.is_closing or party.on is None:
+        return None
+    opening = _reopening(updates)
+    reached = _reached(cells)
+    if reached is not None and reached >= opening.number:
+        is_told_more = bool(_FOLLOWING.get(newest.status, _RUNNING) & set(party.on))
+        return _next(updates[reached - 1], promise) if is_told_more else None
+    if FIRST not in party.on and newest.status not in party.on:
+        return None
+    start = newest.started_at if opening.number == 1 else opening.opened_at
+    if start:
+        return Due(start + promise.first_announcement, Word.FIRST)
+    # When it began is not known, but others were promised when they would hear more.
+    return _next(newest, promise) if any(number >= opening.number for number in spoken) else None
+
+
+def _reached(cells: Mapping[int, Cell]) -> int | None:
+    """The newest update that a channel has dealt with: it carries it, or was passed over after it had spoken."""
+    first = min((number for number, cell in cells.items() if cell.out), default=None)
+    if first is None:
+        return None
+    return max(number for number, cell in cells.items() if number >= first and (cell.out or cell.is_passed_over))
+
+
+def _reopening(updates: Sequence[Update]) -> Update:
+    """The update that opened what is open now: the first, or the one after the last closing one."""
+    closings = [index for index, update in enumerate(updates[:-1]) if update.status.is_closing]
+    return updates[closings[-1] + 1] if closings else updates[0]
+
+
+def _next(update: Update, promise: Promise) -> Due | None:
+    """What an update promised to be followed by; None for one that closes, or plans without a window."""
+    if update.status.is_closing:
+        return None
+    begin, end = window(update)
+    dues = [Due(update.next_update_at, Word.NEXT)] if update.next_update_at else []
+    if update.status is Status.SCHEDULED:
+        # What was said after the window had opened answers for itself that it did not begin.
+        if begin and update.opened_at < begin:
+            dues.append(Due(begin, Word.BEGIN))
+        elif not dues and not begin:
+            return None  # work without a date promises no word every half hour
+    elif update.status is Status.IN_PROGRESS and end and update.opened_at < end:
+        dues.append(Due(end, Word.END))
+    return min(dues, default=Due(update.opened_at + promise.update_every, Word.NEXT))
+
+
+def window(update: Update) -> tuple[datetime | None, datetime | None]:
+    """When planned work begins and ends, as the update said it."""
+    written = json.loads(update.written).get("window")
+    times = written if isinstance(written, dict) else {}
+    return tuple(parse_moment(times[name]) if times.get(name) else None for name in ("start", "end"))  # type: ignore[return-value]
+
+
+# -- when all is over -----------------------------------------------------------------------------------------------
+
+
+def _score(updates: Sequence[Update], told: Mapping[Party, Mapping[int, Cell]], promise: Promise) -> Score:
+    start = updates[-1].started_at
+    channels = [
+        _channel_score(party, cells, updates, promise)
+        for party, cells in told.items()
+        if party.on is not None and (party.required or any(cell.out for cell in cells.values()))
+    ]
+    counted = [channel for channel in channels if channel.required]
+    firsts = [channel.first_word_s for channel in counted if channel.first_word_kept is not None]
+    heard = [seconds for seconds in firsts if seconds is not None]
+    return Score(
+        started_at=start,
+        closed_at=_closing(updates).opened_at,
+        first_word_s=min(heard, default=None),
+        everywhere_s=max(heard, default=None) if len(heard) == len(firsts) else None,
+        longest_gap_s=max((channel.longest_gap_s for channel in counted if channel.longest_gap_s), default=None),
+        promised=sum(channel.promised for channel in counted),
+        kept=sum(channel.kept for channel in counted),
+        channels=channels,
+    )
+
+
+def _closing(updates: Sequence[Update]) -> Update:
+    """The update that closed the incident; what follows it is a follow-up."""
+    closing = updates[-1]
+    for update in updates[::-1]:
+        if not update.status.is_closing:
+            break
+        closing = update
+    return closing
+
+
+def _channel_score(
+    party: Party, cells: Mapping[int, Cell], updates: Sequence[Update], promise: Promise
+) -> ChannelScore:
+    words = list(_words(cells))
+    start, first = updates[-1].started_at, words[0][1] if words else None
+    is_owed = any(_is_meant(party, cells, update, carries=False) for update in updates)
+    first_kept = None
+    if start and is_owed:
+        first_kept = first is not None and first <= start + promise.first_announcement
+    kept, promised = int(first_kept or 0), int(first_kept is not None)
+    for due, answer in _promises(party, cells, updates, promise):
+        promised += 1
+        kept += answer is not None and answer <= due.at
+    last = _closing(updates).number
+    gaps = [later - earlier for (_, earlier), (number, later) in itertools.pairwise(words) if number <= last]
+    return ChannelScore(
+        channel=party.name,
+        required=party.required,
+        first_word_s=_seconds(first - start) if first and start else None,
+        first_word_kept=first_kept,
+        longest_gap_s=_seconds(max(gaps)) if gaps else None,
+        promised=promised,
+        kept=kept,
+    )
+
+
+def _words(cells: Mapping[int, Cell]) -> Iterator[tuple[int, datetime]]:
+    """Each update that a channel carried, and when it first did."""
+    for number in sorted(cells):
+        if at := cells[number].first_at:
+            yield number, at
+
+
+def _promises(
+    party: Party, cells: Mapping[int, Cell], updates: Sequence[Update], promise: Promise
+) -> Iterator[tuple[Due, datetime | None]]:
+    """Each promise that was made on a channel, and when it was answered there; None if it never was."""
+    words = dict(_words(cells))
+    for number in words:
+        update = updates[number - 1]
+        due = _next(update, promise)
+        if due is None or not _FOLLOWING.get(update.status, _RUNNING) & set(party.on or ()):
+            continue
+        answers = [at for later, at in words.items() if later > number]
+        # What was passed over there on purpose broke nothing.
+        answers += [
+            updates[later - 1].opened_at for later, cell in cells.items() if later > number and cell.is_passed_over
+        ]
+        yield due, min(answers, default=None)
+
+
+def _seconds(span: timedelta) -> int:
+    return int(span.total_seconds())
+
+
+def _stamp(time: datetime | None) -> str | None:
+    """For machines: with its offset, in whole seconds."""
+    return time.isoformat(timespec="seconds") if time else None

@@ -1,0 +1,578 @@
+"""An officer, a provider and the clock do what they like, in any order: the real code must keep its word throughout.
+
+Each step is an announcement, a resume, a decision, a wait or a crash, by hypothesis; after each the ledger and every
+report are compared with what the public really has. OUTAGECAST_MACHINE is the number of runs of fifty steps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, cast
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from outagecast import document, message, registry
+from outagecast.app import App, Control
+from outagecast.channel import Channel, Idempotency, Limit, LookUp, OnDoubt, Semantics
+from outagecast.clock import Clock
+from outagecast.config import ChannelConfig
+from outagecast.config import load as load_config
+from outagecast.errors import (
+    ConfigError,
+    ConflictError,
+    MessageError,
+    PlanError,
+    Rejected,
+    Unavailable,
+    Uncertain,
+    UsageError,
+)
+from outagecast.ledger import Entry, Event
+from outagecast.ledger.lock import hold
+from outagecast.ledger.sqlite import SqliteLedger
+from outagecast.message import Message
+from outagecast.model import DOUBTFUL, PUBLISHED, Delivery, Receipt, State
+from outagecast.plan import Reason
+from outagecast.report import Report
+
+START = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+SLUG = "cards"
+RUNS = int(os.environ.get("OUTAGECAST_MACHINE", "0"))
+UNSAID = frozenset({State.READY, State.FAILED, State.EXPIRED, State.SUPERSEDED, State.SKIPPED, State.CANCELLED})
+MINUTES = timedelta(minutes=1)
+MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one: nobody pulls the plug here, and syncing takes its time
+HOLD = Semantics(Idempotency.NONE, LookUp.EVENTUAL, OnDoubt.HOLD, 5 * MINUTES, "test")
+PROMISES = {
+    **{kind: registry.channel_class(kind).semantics for kind in registry.BUILTIN},
+    "strong": HOLD._replace(lookup=LookUp.STRONG),
+    "key": Semantics(Idempotency.KEY, LookUp.EVENTUAL, OnDoubt.REPLAY, 2 * MINUTES, "test", 60 * MINUTES),
+}
+BULK = {"twilio_sms", "smtp"}
+MESSAGE: dict[str, Any] = {
+    "incident": SLUG,
+    "title": "Card payments are failing",
+    "started_at": "2026-11-22T07:00+00:00",
+    "cause": "unknown",
+    "workaround": ["Cash machines still work."],
+    "next_update_at": "30m",
+    "apology": "We are sorry.",
+}
+
+Plan = list[tuple[str, str]]
+Death = tuple[int, bool] | None
+applied = st.sampled_from(["applied", "ignored", "late"])
+FAULTS = st.one_of(
+    st.just(("ok", "applied")),
+    st.tuples(st.sampled_from(["silence", "bug", "nameless", "crash"]), applied),
+    st.sampled_from([(no, "") for no in ("later", "wait", "refused", "unknown person", "account", "login", "twice")]),
+)
+PLANS = st.lists(FAULTS, max_size=4)
+SIGHTS = st.sampled_from(["honest", "honest", "lags", "down", "denied", "bug", "slow"])
+DEATHS = st.none() | st.tuples(st.integers(1, 12), st.booleans())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def state() -> Iterator[None]:
+    """What this machine remembers of a ledger lies where syncing costs nothing too."""
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", folder)
+        yield
+
+
+def _memory() -> Path | None:
+    return MEMORY if MEMORY.is_dir() else None
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class SetClock(Clock):
+    """A clock that moves when somebody waits for it, or when the machine says so."""
+
+    def __init__(self) -> None:
+        self.time = START
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        with self._lock:
+            return self.time
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        self.pass_by(timedelta(seconds=seconds))
+
+    def pass_by(self, time: timedelta) -> None:
+        with self._lock:
+            self.time += time
+
+
+class Post(NamedTuple):
+    """What the public, or one of it, was shown."""
+
+    update: int
+    target: str
+    parts: tuple[tuple[str, str], ...]
+    key: str
+    at: datetime
+
+
+class Flight(NamedTuple):
+    """A request that the provider may still apply."""
+
+    post: Post
+    until: datetime
+
+
+@dataclass
+class Provider:
+    """One channel's provider, which remembers what the public really has."""
+
+    semantics: Semantics
+    clock: SetClock
+    process: Process
+    posts: list[Post] = field(default_factory=list)
+    flights: list[Flight] = field(default_factory=list)
+    calls: list[Delivery] = field(default_factory=list)
+    plan: deque[tuple[str, str]] = field(default_factory=deque)
+    sight: str = "honest"
+    wrongs: list[str] = field(default_factory=list)
+
+    def arrive(self, flight: Flight) -> None:
+        """The late request is applied after all."""
+        self.flights.remove(flight)
+        self._apply(flight.post)
+
+    def land(self) -> None:
+        """What could no longer arrive is forgotten."""
+        self.flights = [flight for flight in self.flights if self.clock.now() < flight.until]
+
+    def _apply(self, post: Post) -> Receipt:
+        if self.semantics.idempotency is Idempotency.KEY and (known := self._known(post.key)):
+            return known
+        self.posts.append(post)
+        return Receipt(f"id-{len(self.posts)}", f"https://example.com/{len(self.posts)}")
+
+    def _known(self, key: str) -> Receipt | None:
+        lifetime = self.semantics.key_lifetime or timedelta(0)
+        for number, post in enumerate(self.posts, 1):
+            if post.key == key and self.clock.now() - post.at < lifetime:
+                return Receipt(f"id-{number}", f"https://example.com/{number}")
+        return None
+
+    def send(self, delivery: Delivery) -> Receipt:
+        """As planned: the answer, and what was done."""
+        if self.process.is_dead:
+            raise Crash
+        now = self.clock.now()
+        self._judge(delivery, now)
+        self.calls.append(delivery)
+        answer, done = self.plan.popleft() if self.plan else ("ok", "applied")
+        post = Post(delivery.update, delivery.target, tuple(delivery.parts.items()), delivery.key, now)
+        receipt = self._apply(post) if done == "applied" else Receipt("never")
+        if done == "late" and self.semantics.settle:
+            self.flights.append(Flight(post, now + self.semantics.settle))
+        if answer == "ok":
+            return receipt
+        if answer == "crash":
+            self.process.is_dead = True
+            raise Crash
+        self.clock.pass_by(timedelta(seconds=10))
+        if answer == "nameless":
+            return Receipt("")
+        raise _TROUBLE[answer]()
+
+    def _judge(self, delivery: Delivery, now: datetime) -> None:
+        if delivery.expires_at and now >= delivery.expires_at:
+            self.wrongs.append(f"update {delivery.update} is sent after its time")
+        newer = [post for post in self.posts if post.target == delivery.target and post.update > delivery.update]
+        if newer:
+            self.wrongs.append(f"update {delivery.update} is sent after update {newer[0].update}")
+
+    def find(self, delivery: Delivery) -> Receipt | None:
+        """What can be seen, if it can."""
+        if self.process.is_dead:
+            raise Crash
+        if self.sight == "slow":
+            self.clock.pass_by(40 * MINUTES)
+        elif self.sight != "honest" and not (self.sight == "lags" and self.semantics.lookup is LookUp.STRONG):
+            if self.sight == "lags":
+                return None
+            raise _TROUBLE[{"down": "later", "denied": "account", "bug": "bug"}[self.sight]]()
+        shown = self.posts
+        if self.semantics.idempotency is Idempotency.NATURAL:
+            shown = self.posts[-1:]
+        for number, post in enumerate(shown, 1):
+            if (post.target, dict(post.parts)) == (delivery.target, dict(delivery.parts)):
+                return Receipt(f"id-{number}", f"https://example.com/{number}")
+        return None
+
+
+_TROUBLE: dict[str, Callable[[], Exception]] = {
+    "silence": lambda: Uncertain("no answer"),
+    "bug": lambda: ValueError("not JSON"),
+    "later": lambda: Unavailable("busy", retry_after=0.5),
+    "wait": lambda: Unavailable("busy", retry_after=900.0),
+    "refused": lambda: Rejected("bad words"),
+    "unknown person": lambda: Rejected("no such number", recipient=True),
+    "account": lambda: Rejected("suspended", account=True),
+    "login": lambda: ConfigError("expired"),
+    "twice": lambda: Rejected("already there", duplicate=True),
+}
+
+
+@dataclass
+class Process:
+    """Whether the program still runs, and at which write of the ledger it is killed."""
+
+    is_dead: bool = False
+    death: Death = None  # at which write, and whether after it
+
+    def live(self, death: Death = None) -> None:
+        self.is_dead, self.death = False, death
+
+
+class Mortal:
+    """The real ledger, at whose verbs the process can be killed."""
+
+    WRITES = frozenset({"open", "claim", "move"})
+
+    def __init__(self, ledger: SqliteLedger, process: Process) -> None:
+        self.real, self._process = ledger, process
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self.real, name)
+        if not callable(verb):
+            return verb
+
+        def mortal(*args: Any, **kwargs: Any) -> Any:
+            dies, after = self._falls_due(name)
+            if self._process.is_dead or (dies and not after):
+                self._process.is_dead = True
+                raise Crash
+            result = verb(*args, **kwargs)
+            if dies:
+                self._process.is_dead = True
+                raise Crash
+            return result
+
+        return mortal
+
+    def _falls_due(self, name: str) -> tuple[bool, bool]:
+        if name not in self.WRITES or not self._process.death:
+            return False, False
+        left, after = self._process.death
+        self._process.death = (left - 1, after)
+        return left == 1, after
+
+
+class Sender:
+    """An adapter that cannot look."""
+
+    kind: ClassVar[str] = "x"
+    parts: ClassVar[Mapping[str, Limit]] = {}
+    addresses: ClassVar[Literal["phone", "email"] | None] = None
+    escapes: ClassVar[frozenset[str]] = frozenset()
+    imports: ClassVar[tuple[str, ...]] = ()
+    semantics: Semantics = HOLD  # one class, many promises
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider, self.semantics = provider, provider.semantics
+
+    def check(self) -> None:
+        raise AssertionError("nothing is checked in a run")
+
+    def send(self, delivery: Delivery) -> Receipt:
+        return self.provider.send(delivery)
+
+    def close(self) -> None:
+        pass
+
+
+class Looker(Sender):
+    """One that can."""
+
+    def find(self, delivery: Delivery) -> Receipt | None:
+        return self.provider.find(delivery)
+
+
+class Desk(RuleBasedStateMachine):
+    """One incident on two channels, of which one is in trouble."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir=_memory()))
+        self.clock, self.process = SetClock(), Process()
+        self.providers: dict[str, Provider] = {}
+        self.people: list[str] = []
+        self.said: Message | None = None
+        self.words = 0
+
+    @initialize(promise=st.sampled_from(sorted(PROMISES)))
+    def begin(self, promise: str) -> None:
+        self.providers = {
+            "troubled": Provider(PROMISES[promise], self.clock, self.process),
+            "sound": Provider(HOLD, self.clock, self.process),
+        }
+        mine: dict[str, Any] = {"kind": "facebook", "page_id": "100", "page_token": "env:A"}
+        if promise in BULK:
+            mine = {"kind": "smtp", "host": "h", "from": "a@example.com", "audience": "customers", "connections": 1}
+        keys = ("api_key", "api_secret", "access_token", "access_token_secret")
+        told = {
+            "organisation": {"name": "Example Bank", "timezone": "UTC", "status_page": "https://status.example.com"},
+            "audiences": {"customers": {"file": "customers.csv"}},
+            "channels": {"troubled": mine, "sound": {"kind": "x", **dict.fromkeys(keys, "env:A")}},
+        }
+        path = self.folder / "outagecast.yaml"
+        path.write_text(yaml.safe_dump(told))
+        self.config = load_config(path)
+        self.join()
+        self.join()
+        self.boot()
+
+    def boot(self) -> None:
+        """Start the program."""
+        self.process.live()
+        self.app = App(self.config, "ana@desk", self.clock, self.create)
+        self.ledger = SqliteLedger(self.folder / "outagecast.db")
+        vars(self.app)["ledger"] = Mortal(self.ledger, self.process)
+
+    def create(self, config: ChannelConfig) -> Channel:
+        provider = self.providers[config.name]
+        made = Sender(provider) if provider.semantics.lookup is LookUp.NONE else Looker(provider)
+        return cast("Channel", made)
+
+    def teardown(self) -> None:
+        if "ledger" in vars(self):
+            self.ledger.close()
+        shutil.rmtree(self.folder)
+
+    @contextmanager
+    def running(
+        self, plan: Sequence[tuple[str, str]] = (), sight: str = "honest", death: Death = None
+    ) -> Iterator[None]:
+        """What happens while the program runs, until it ends, refuses or is killed."""
+        troubled = self.providers["troubled"]
+        troubled.plan, troubled.sight = deque(plan), sight
+        self.process.live(death)
+        before = self.calls
+        try:
+            yield
+        except Crash:
+            self.ledger.close()
+            self.boot()
+        except (ConflictError, PlanError, UsageError):
+            assert before == self.calls
+        self.process.live()
+
+    @property
+    def calls(self) -> int:
+        return sum(len(provider.calls) for provider in self.providers.values())
+
+    def tell(self, said: Message, only: Sequence[str], max_time: float = 1.0) -> None:
+        report = self.app.announce(self.app.prepare(said, only=only), said, Control(max_time=max_time))
+        self.compare(report)
+
+    def message(self, status: str) -> Message:
+        self.words += 1
+        facts = {**MESSAGE, "status": status, "summary": f"Cards are declined, says update {self.words}."}
+        if status == "resolved":
+            facts = {name: fact for name, fact in facts.items() if name != "next_update_at"}
+        return message.check(document.parse("incident.yaml", json.dumps(facts), MessageError))
+
+    # -- what can happen --------------------------------------------------------------------------------------------
+
+    @rule(
+        status=st.sampled_from(["investigating", "investigating", "identified", "monitoring", "resolved"]),
+        only=st.sampled_from([(), (), ("troubled",), ("sound",)]),
+        plan=PLANS,
+        sight=SIGHTS,
+        death=DEATHS,
+    )
+    def announce(
+        self,
+        status: str,
+        only: tuple[str, ...],
+        plan: Plan,
+        sight: str,
+        death: Death,
+    ) -> None:
+        """Something new."""
+        said = self.message(status)
+        with self.running(plan, sight, death):
+            self.said = said
+            self.tell(said, only)
+
+    @precondition(lambda self: self.said)
+    @rule(plan=PLANS, sight=SIGHTS, death=DEATHS, only=st.sampled_from([(), ("troubled",), ("sound",)]))
+    def announce_again(self, plan: Plan, sight: str, death: Death, only: tuple[str, ...]) -> None:
+        """The same once more, perhaps on more channels."""
+        assert self.said
+        with self.running(plan, sight, death):
+            self.tell(self.said, only)
+
+    @precondition(lambda self: self.said)
+    @rule(plan=PLANS, sight=SIGHTS, death=DEATHS, max_time=st.sampled_from([0.0, 1.0, 1.0]))
+    def resume(self, plan: Plan, sight: str, death: Death, max_time: float) -> None:
+        with self.running(plan, sight, death):
+            self.compare(self.app.resume(SLUG, Control(max_time=max_time)))
+
+    @rule(status=st.sampled_from(["investigating", "monitoring"]), plan=PLANS)
+    def two_at_once(self, status: str, plan: Plan) -> None:
+        """Another operator announces between our preview and our yes, and then while we still send."""
+        mine, theirs = self.message(status), self.message("identified")
+        with self.running(plan):
+            prepared = self.app.prepare(mine)
+            with hold(self.ledger.path):
+                refused = _refused(lambda: self.app.announce(prepared, mine, Control()))
+            assert refused == "is announcing from this ledger"
+            self.said = theirs
+            self.tell(theirs, ())
+            assert "before you" in _refused(lambda: self.app.announce(prepared, mine, Control()))
+
+    @rule(resend=st.booleans())
+    def settle(self, resend: bool) -> None:
+        """A person looks, and says what is there; never more than what they were asked about."""
+        for channel, provider in self.providers.items():
+            newest: dict[str, Entry] = {}
+            for entry in self.entries(channel):
+                if entry.state in DOUBTFUL:
+                    newest[entry.delivery.target] = entry
+            for target, entry in newest.items():
+                if entry.state is State.NEEDS_DECISION:
+                    is_out = (entry.delivery.update, target) in [(post.update, post.target) for post in provider.posts]
+                    decision = Event.SETTLED_RESEND if resend else Event.SETTLED_NOT_PUBLISHED
+                    with self.running():
+                        self.compare(
+                            self.app.settle(
+                                SLUG,
+                                channel,
+                                Event.SETTLED_PUBLISHED if is_out else decision,
+                                url="https://example.com/7" if is_out else None,
+                                target=target,
+                            )
+                        )
+
+    @rule(minutes=st.sampled_from([1, 2, 5, 10, 30, 70, 400]))
+    def wait(self, minutes: int) -> None:
+        self.clock.pass_by(minutes * MINUTES)
+        for provider in self.providers.values():
+            provider.land()
+
+    @precondition(lambda self: self.providers and self.providers["troubled"].flights)
+    @rule(data=st.data())
+    def arrive(self, data: st.DataObject) -> None:
+        """A request that nobody waits for any more is applied."""
+        troubled = self.providers["troubled"]
+        troubled.land()
+        if troubled.flights:
+            troubled.arrive(data.draw(st.sampled_from(troubled.flights)))
+
+    @precondition(lambda self: len(self.people) < 4)
+    @rule()
+    def join(self) -> None:
+        """One more customer."""
+        self.people.append(f"person{len(self.people)}@example.com")
+        rows = [f"P,{address},en" for address in self.people]
+        (self.folder / "customers.csv").write_text("\n".join(["name,email,language", *rows]) + "\n")
+
+    # -- what must be true ------------------------------------------------------------------------------------------
+
+    def entries(self, channel: str) -> list[Entry]:
+        """All deliveries of a channel, oldest update first."""
+        return [entry for number in self.opened for entry in self.ledger.entries(SLUG, number, channel, set(State))]
+
+    @property
+    def opened(self) -> range:
+        """The numbers of all updates."""
+        return range(1, len(self.ledger.past(SLUG, ()).updates) + 1)
+
+    def compare(self, report: Report) -> None:
+        """What a report says with what is so."""
+        for channel in report.channels:
+            provider = self.providers[channel.channel]
+            out = [post for post in provider.posts if post.update == channel.update]
+            flying = [flight for flight in provider.flights if flight.post.update == channel.update]
+            if channel.published == "yes" and not channel.unchanged:
+                assert out, f"told as out: {channel}"
+            if channel.published == "no" and provider.semantics.idempotency is not Idempotency.NATURAL:
+                assert not out, f"told as not out: {channel}"
+                assert not flying, f"told as not out, and it may still come: {channel}"
+
+    @invariant()
+    def keeps_its_word(self) -> None:
+        for channel, provider in self.providers.items():
+            assert provider.wrongs == []
+            provider.land()
+            self._counts(provider)
+            entries = self.entries(channel)
+            newest = {entry.delivery.target: entry.delivery.update for entry in entries}
+            for place, entry in enumerate(entries):
+                self._true(provider, entry)
+                if entry.state is State.READY:
+                    assert entry.delivery.update == newest[entry.delivery.target], f"outdated, yet to be sent: {entry}"
+                if entry.state is State.SKIPPED:
+                    self._rightly_skipped(entry, entries[:place])
+
+    @staticmethod
+    def _counts(provider: Provider) -> None:
+        if provider.semantics.idempotency is Idempotency.NATURAL:
+            return
+        most = 2 if provider.semantics.on_doubt is OnDoubt.RESEND_ONCE else 1
+        told = [(post.update, post.target) for post in provider.posts]
+        for one in told:
+            assert told.count(one) <= most, f"published {told.count(one)} times: {one}"
+
+    @staticmethod
+    def _true(provider: Provider, entry: Entry) -> None:
+        mine = (entry.delivery.update, entry.delivery.target)
+        out = [post for post in provider.posts if (post.update, post.target) == mine]
+        flying = [item for item in provider.flights if (item.post.update, item.post.target) == mine]
+        if entry.state in PUBLISHED:
+            assert out, f"not out: {entry}"
+        if entry.state in UNSAID and provider.semantics.idempotency is not Idempotency.NATURAL:
+            assert not out, f"out: {entry}"
+            assert not flying, f"it may still come: {entry}"
+
+    def _rightly_skipped(self, entry: Entry, earlier: Sequence[Entry]) -> None:
+        mine = [item for item in earlier if item.delivery.target == entry.delivery.target]
+        has_word = any(item.state in PUBLISHED | DOUBTFUL for item in mine)
+        if entry.reason == Reason.REFUSED:
+            assert any(item.refused for item in mine), f"never refused: {entry}"
+        elif entry.reason == Reason.NOT_ANNOUNCED:
+            assert entry.delivery.status.is_closing, f"never told: {entry}"
+        else:
+            assert has_word or any(item.state in UNSAID for item in mine), f"never told: {entry}"
+
+
+def _refused(call: Callable[[], object]) -> str:
+    """The reason why it was refused."""
+    try:
+        call()
+    except ConflictError as error:
+        return "is announcing from this ledger" if "is announcing" in str(error) else str(error)
+    raise AssertionError("it was not refused")
+
+
+TestDesk = Desk.TestCase
+TestDesk.settings = settings(
+    max_examples=RUNS or 200,
+    stateful_step_count=50,
+    derandomize=not RUNS,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
