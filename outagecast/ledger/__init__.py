@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -56,6 +56,7 @@ class Update:
     opened_by: str
     started_at: datetime | None = None
     next_update_at: datetime | None = None
+    corrects: int | None = None  # the number of the update whose words it puts right
 
     @property
     def summary(self) -> str:
@@ -70,6 +71,7 @@ class Carried(NamedTuple):
     state: State
     digest: str  # of the variant
     attempted_at: datetime | None = None  # the lower bound of a look-up for it
+    provider_id: str | None = None  # of the receipt, where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,13 @@ class Past:
     updates: Sequence[Update] = ()
     carried: Mapping[tuple[str, str, str], Carried] = field(default_factory=dict)  # (channel, target, language)
     opened: Collection[tuple[str, int]] = frozenset()  # (channel, number) whose deliveries exist
+    # Where the newest update is to be put right: the digests of its words, by channel and language.
+    wrong: Mapping[tuple[str, str], str] | None = None
+
+    @property
+    def right(self) -> Past:
+        """The same without the update that is to be put right."""
+        return self if self.wrong is None else replace(self, updates=self.updates[:-1], wrong=None)
 
 
 NOTHING_PAST = Past("")
@@ -95,6 +104,7 @@ class Opening(NamedTuple):
     reason: str | None
     expires_at: datetime | None
     attempted_at: datetime | None = None  # for one that is opened in doubt
+    edits: str | None = None  # the provider's id of the post whose words it replaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,16 @@ class Tally:
     state: State
     refused: bool
     count: int
+
+
+class Reached(NamedTuple):
+    """One target of an incident, and the newest update that is, or may be, out there; None where none ever was."""
+
+    channel: str
+    target: str
+    language: str
+    number: int | None
+    state: State | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +209,8 @@ class Ledger(Protocol):
     def open(self, update: Update, variants: Iterable[Variant], openings: Iterable[Opening]) -> None:
         """Write an update, its frozen words and its deliveries, and supersede what of older ones is still unsent.
 
-        An update that exists gets the deliveries it lacks, and their digest. Raises ConflictError where its number is
-        taken by another.
+        An update that exists gets the deliveries it lacks, and their digest. One that retracts calls off whatever of
+        the incident is still unsent, on every channel. Raises ConflictError where its number is taken by another.
         """
         ...
 
@@ -233,6 +253,10 @@ class Ledger(Protocol):
 
     def heard(self, incident: str) -> list[Heard]:
         """Every update of an incident on every channel, in the order in which they were opened."""
+        ...
+
+    def reached(self, incident: str) -> list[Reached]:
+        """Every target that anything of an incident was opened for."""
         ...
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ def to_update(row: sqlite3.Row) -> Update:
         opened_by=row["opened_by"],
         started_at=maybe(row["started_at"]),
         next_update_at=maybe(row["next_update_at"]),
+        corrects=row["corrects"],
     )
 
 
@@ -61,6 +62,7 @@ def to_entry(row: sqlite3.Row) -> Entry:
             attempted_at=maybe(row["attempted_at"]),
             expires_at=maybe(row["expires_at"]),
             thread=Receipt(row["thread_id"]) if row["thread_id"] else None,
+            edits=Receipt(row["edits"]) if row["edits"] else None,
         ),
     )
 

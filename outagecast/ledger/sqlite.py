@@ -6,7 +6,6 @@ import contextlib
 import functools
 import json
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,15 +14,27 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from outagecast.errors import ConflictError, LedgerError, Problem
-from outagecast.ledger import UNSURE_FOR, Carried, Entry, Event, Heard, Move, Opening, Past, Tally, Update
+from outagecast.ledger import (
+    UNSURE_FOR,
+    Carried,
+    Entry,
+    Event,
+    Heard,
+    Move,
+    Opening,
+    Past,
+    Reached,
+    Tally,
+    Update,
+)
 from outagecast.ledger.disk import THIS_MACHINE, Disk, Reserve, connect, explain, require_sound
 from outagecast.ledger.lock import hold
+from outagecast.ledger.migrate import is_behind, migrate, require_durable
 from outagecast.ledger.rows import from_update, key_of, maybe, moment, stamp, to_entry, to_update
 from outagecast.ledger.witness import Mark, note, recall
-from outagecast.model import State, Variant
+from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
 from outagecast.transitions import TRANSITIONS
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 MOST_ENTRIES = 500
 
 P = ParamSpec("P")
@@ -91,34 +102,11 @@ class SqliteLedger:
 
     @_guarded
     def _prepare(self) -> None:
-        scripts = sorted(MIGRATIONS.glob("*.sql"))
-        if self._refusal:
-            if self._version(len(scripts)) < len(scripts):
-                raise LedgerError(self._refusal)  # it cannot be brought up to date
-            return
-        mode = self._db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        # NORMAL lost an acknowledged intent in 243 of 244 simulated power losses.
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA foreign_keys=ON")
-        if sys.platform == "darwin":  # where fsync alone does not reach the platter
-            self._db.execute("PRAGMA fullfsync=ON")
-        if mode != "wal" or self._db.execute("PRAGMA synchronous").fetchone()[0] != 2:
-            raise LedgerError(
-                Problem(f"the ledger {self.path} cannot be written safely here", "keep it on a local disk")
-            )
-        with self._transaction():
-            version = self._version(len(scripts))
-            for number, script in enumerate(scripts[version:], version + 1):
-                for statement in _statements(script.read_text()):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version={number}")
-
-    def _version(self, known: int) -> int:
-        """How many migrations the ledger has seen. Raises LedgerError where that is more than are ``known``."""
-        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-        if version > known:
-            raise LedgerError(Problem(f"the ledger {self.path} was written by a newer outagecast", "upgrade this one"))
-        return version
+        if self._refusal is None:
+            require_durable(self._db, self.path)
+            migrate(self._db, self.path)
+        elif is_behind(self._db, self.path):
+            raise LedgerError(self._refusal)  # it cannot be brought up to date
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -199,15 +187,16 @@ class SqliteLedger:
         carried: dict[tuple[str, str, str], Carried] = {}
         for channel in {name for name, _ in opened if channels is None or name in channels}:
             rows = self._db.execute(
-                "SELECT d.target, d.language, d.number, d.state, d.attempted_at, v.digest FROM delivery d"
-                " JOIN variant v ON v.id = d.variant WHERE d.incident = ? AND d.channel = ? AND (d.state IN"
+                "SELECT d.target, d.language, d.number, d.state, d.attempted_at, d.provider_id, v.digest"
+                " FROM delivery d JOIN variant v ON v.id = d.variant WHERE d.incident = ? AND d.channel = ? AND (d.state IN"
                 " ('attempting', 'in_doubt', 'needs_decision', 'accepted', 'verified', 'mismatch', 'missing')"
                 " OR (d.state = 'failed' AND d.refused)) ORDER BY d.number",
                 (incident, channel),
             )
             for row in rows:
                 key = (channel, row["target"], row["language"])
-                carried[key] = Carried(row["number"], State(row["state"]), row["digest"], maybe(row["attempted_at"]))
+                state, began = State(row["state"]), maybe(row["attempted_at"])
+                carried[key] = Carried(row["number"], state, row["digest"], began, row["provider_id"])
         return Past(incident, updates, carried, opened)
 
     @_guarded
@@ -216,6 +205,8 @@ class SqliteLedger:
             is_new = self._existing(update) is None
             if is_new:
                 self._insert("incident_update", from_update(update))
+            if update.status is Status.RETRACTED:
+                self._call_off(update)
             words: dict[tuple[str, str], tuple[int, str]] = {}
             for variant in variants:
                 words[variant.channel, variant.language] = self._freeze(update, variant), variant.digest
@@ -286,9 +277,25 @@ class SqliteLedger:
                 "reason": opening.reason,
                 "expires_at": stamp(opening.expires_at),
                 "attempted_at": stamp(opening.attempted_at),
+                "edits": opening.edits,
                 "changed_at": stamp(update.opened_at),
             },
             otherwise="IGNORE",  # another run of the same update opened it a moment ago
+        )
+
+    def _call_off(self, update: Update) -> None:
+        """What is still queued of a false alarm must never go out: in two statements, since it may be a million."""
+        queued = "WHERE incident = ? AND number < ? AND state = 'ready'"
+        where, to = (update.incident, update.number), TRANSITIONS[State.READY, Event.CANCELLED]
+        at, why = stamp(update.opened_at), f"update {update.number} took it back before it was sent"
+        self._db.execute(
+            "INSERT INTO transition (delivery, at, from_state, to_state, event, reason, by)"  # noqa: S608 - our own words
+            f" SELECT id, ?, state, ?, ?, ?, ? FROM delivery {queued}",
+            (at, to.value, Event.CANCELLED.value, why, update.opened_by, *where),
+        )
+        self._db.execute(
+            f"UPDATE delivery SET state = ?, reason = ?, not_before = NULL, changed_at = ? {queued}",  # noqa: S608
+            (to.value, why, at, *where),
         )
 
     @_guarded
@@ -439,6 +446,23 @@ class SqliteLedger:
             for row in rows
         ]
 
+    @_guarded
+    def reached(self, incident: str) -> list[Reached]:
+        carrying = sorted(state.value for state in PUBLISHED | DOUBTFUL)
+        marks = ",".join("?" * len(carrying))
+        rows = self._db.execute(
+            # beside max() SQLite takes the other columns from the row that holds it
+            f"SELECT channel, target, language, state, max(CASE WHEN state IN ({marks}) THEN number END) AS number"  # noqa: S608
+            " FROM delivery WHERE incident = ? GROUP BY channel, target, language",
+            (*carrying, incident),
+        )
+        return [
+            Reached(
+                row["channel"], row["target"], row["language"], row["number"], row["number"] and State(row["state"])
+            )
+            for row in rows
+        ]
+
     def _insert(self, table: str, row: dict[str, object], otherwise: str = "ABORT") -> int:
         names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
         statement = f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
@@ -451,13 +475,3 @@ class SqliteLedger:
 
 def _nothing() -> None:
     """Nobody's right to send hangs on this."""
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, triggers whole: ``executescript`` would commit before it begins."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""

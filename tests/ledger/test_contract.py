@@ -17,6 +17,7 @@ from outagecast.ledger import (
     Carried,
     Entry,
     Event,
+    Heard,
     Ledger,
     Move,
     Opening,
@@ -364,6 +365,33 @@ def test_tallies_count_by_channel_state_and_whose_fault_it_was(ledger: Ledger) -
         Tally("sms", State.FAILED, True, 1),
         Tally("sms", State.FAILED, False, 1),
     } == set(ledger.tallies(SLUG, 1))
+
+
+def test_what_was_heard_of_each_update_counts_from_when_it_may_have_been_out(ledger: Ledger) -> None:
+    ledger.open(update(), [variant(), variant(channel="sms")], [opening(), *(opening(n, channel="sms") for n in "123")])
+    accept(ledger, claim(ledger, now=NOW + 2 * MINUTE))
+    for minutes, target in ((3, "1"), (5, "2")):
+        entry = claim(ledger, channel="sms", now=NOW + minutes * MINUTE)
+        assert entry.delivery.target == target
+        ledger.move(entry, Move(Event.LOST), NOW + 20 * MINUTE, "ana@desk")
+        found = replace(entry, state=State.IN_DOUBT)
+        ledger.move(found, Move(Event.FOUND, receipt=Receipt("7")), NOW + 30 * MINUTE, "ana@desk")
+    ledger.open(update(2), [variant()], [opening(state=State.SKIPPED)])
+
+    assert ledger.heard(SLUG) == [
+        Heard(1, "x", State.ACCEPTED, False, 1, NOW + 2 * MINUTE, NOW + 2 * MINUTE),
+        Heard(1, "sms", State.ACCEPTED, False, 2, NOW + 3 * MINUTE, NOW + 5 * MINUTE),
+        Heard(1, "sms", State.READY, False, 1, NOW + MINUTE, NOW + MINUTE),
+        Heard(2, "x", State.SKIPPED, False, 1, NOW + 2 * MINUTE, NOW + 2 * MINUTE),
+    ]
+    assert ledger.heard("nothing") == []
+
+
+def test_the_newest_update_of_each_incident_comes_the_last_changed_first(ledger: Ledger) -> None:
+    for number, incident in ((1, "cards"), (2, "cards"), (1, "app")):
+        ledger.open(update(number, incident=incident), [variant()], [opening()])
+
+    assert [(one.incident, one.number) for one in ledger.latest()] == [("cards", 2), ("app", 1)]
 
 
 def test_entries_come_page_by_page_until_all_were_seen(ledger: Ledger) -> None:

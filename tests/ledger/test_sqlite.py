@@ -20,7 +20,8 @@ import pytest
 from outagecast.errors import ConflictError, ExitCode, LedgerError
 from outagecast.ledger import Event, Move, Opening, Update
 from outagecast.ledger.lock import held_by
-from outagecast.ledger.sqlite import MIGRATIONS, SqliteLedger, slugs
+from outagecast.ledger.migrate import MIGRATIONS
+from outagecast.ledger.sqlite import SqliteLedger, slugs
 from outagecast.model import State, Status, Variant
 from outagecast.person import operator
 
