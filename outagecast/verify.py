@@ -99,7 +99,7 @@ def judged(delivery: Delivery, kind: str, seen: Published | None) -> Look:
         return Look(ReadBack.GONE, "it is not there any more") if any(sent.values()) else Look(ReadBack.SEEN)
     for part, text in shown.items():
         if text != sent.get(part, ""):
-            before, after = readable(kind, part, sent.get(part, ""), text)
+            before, after = readable(kind, part, sent.get(part, "")[:LONGEST_TEXT], text[:LONGEST_TEXT])
             difference = Difference(delivery.language, part, _safe(sent.get(part, "")), _safe(text))
             return Look(ReadBack.DIFFERENT, _in_short(before, after), difference=difference)
     if seen and not seen.is_final:
@@ -223,7 +223,8 @@ class _Reader:
             if not self._again or self._dead or self._run.is_over():
                 break
             if pause == _PAUSE[0] and not self._config.is_bulk:
-                self._tell(self._again[0][0], Event.GONE, self._again[0][1].reason or "not to be seen yet")
+                entry, look = self._again[0]
+                self._tell(entry, Event.GONE, f"{_unproved(look).reason or 'not confirmed yet'}; looking again")
             asked = max((look.retry_after or 0.0 for _, look in self._again), default=0.0)
             self._sleep(max(asked, min(pause, max(self._left(entry) for entry, _ in self._again))))
             pause = min(pause * 2, _PAUSE[1])
@@ -350,7 +351,7 @@ def told(channel: ChannelReport, finding: Finding | None, again: str) -> Channel
         channel,
         read_back=result,
         difference=finding.difference,
-        error=channel.error if channel.error and not channel.differs else finding.why(result),
+        error=(None if channel.differs else channel.error) or finding.why(result) or channel.error,
         retry_after_s=channel.retry_after_s if wait is None else wait,
         next_action=channel.next_action or (again if is_untold else None),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -192,6 +193,16 @@ def test_a_hostile_text_is_harmless_bounded_and_soon_compared(monkeypatch: pytes
     told = f"{look.reason} {look.difference.seen}"
     assert len(look.difference.seen) == LONGEST_TEXT
     assert [part for part in ("\x1b", "\u202e", secret) if part in told] == []
+
+
+@pytest.mark.parametrize("odd", ["<!--", "<a href='", "<script>", "<p", "&"])
+def test_odd_markup_without_end_is_soon_read(odd: str) -> None:
+    began = time.process_time()
+
+    look = judged(delivery(html="<p>Cards fail.</p>"), "banner", Published({"html": odd * 100_000}))
+
+    assert look.result is ReadBack.DIFFERENT
+    assert time.process_time() - began < 5  # without a bound it is hours
 
 
 # -- every channel ---------------------------------------------------------------------------------------------------
@@ -596,6 +607,7 @@ def test_a_few_of_many_out_of_reach_are_counted_and_no_alarm(desk: Desk, lost: i
 
     (sms,) = found.channels
     assert (sms.state.value, sms.counts.missing, int(found.exit_code)) == (state, lost, code)
+    assert sms.read_back is (ReadBack.GONE if code else ReadBack.SEEN)
 
 
 def test_dead_credentials_are_tried_on_few_and_not_on_everybody(desk: Desk) -> None:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from outagecast.text import printable
-
 if TYPE_CHECKING:
     from outagecast.model import Difference
 
@@ -27,7 +25,7 @@ def lines(difference: Difference, kind: str, columns: int, indent: str) -> Itera
     """Each place on two lines, what was sent and what is seen; the words that differ in colour."""
     from outagecast.verify import MOST_WORDS, readable
 
-    sent, seen = readable(kind, difference.part, printable(difference.sent), printable(difference.seen))
+    sent, seen = readable(kind, difference.part, difference.sent, difference.seen)
     old, new = sent.split()[:MOST_WORDS], seen.split()[:MOST_WORDS]
     places = list(difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(_AROUND))
     for place in places[:_MOST_PLACES]:

@@ -172,12 +172,16 @@ def test_without_asking_for_proof_nothing_is_read_back(bank: Bank, cli_json: Cli
     assert (_channels(found, "state"), _channels(found, "read_back")) == ({"x": "accepted"}, {"x": None})
 
 
-def test_a_post_that_shows_only_later_is_waited_for(bank: Bank, cli_json: CliJson) -> None:
+def test_a_post_that_shows_only_later_is_waited_for(bank: Bank, cli: Cli) -> None:
     bank.providers.x.behave(NOT_FOUND, method="GET", times=3)  # the first is asked before it is sent
 
-    found = cli_json("announce", "incident.yaml", "--yes", "--verify", "--channel", "x")
+    found = cli("announce", "incident.yaml", "--yes", "--verify", "--channel", "x", "--json")
 
-    assert (found["exit_code"], _channels(found, "state")) == (0, {"x": "verified"})
+    assert (found.returncode, _channels(json.loads(found.stdout), "state")) == (0, {"x": "verified"})
+    assert found.stderr.splitlines()[-2:] == [
+        "x: published (not to be seen yet; looking again)",
+        "x: verified",
+    ]
 
 
 def test_a_post_that_never_shows_is_14_once_patience_is_over(bank: Bank) -> None:
@@ -195,6 +199,15 @@ def test_a_post_that_does_not_show_in_the_time_given_is_13(bank: Bank, cli_json:
 
     assert (found["exit_code"], _channels(found, "state")) == (13, {"x": "accepted"})
     assert _channels(found, "read_back") == {"x": "unconfirmed"}
+
+
+def test_reading_back_has_what_sending_has_left_of_the_time(bank: Bank, cli_json: CliJson) -> None:
+    bank.providers.x.delay = 1.2  # asked first whether it is there, and then sent
+
+    found = cli_json("announce", "incident.yaml", "--yes", "--verify", "--channel", "x", "--max-time", "2")
+
+    assert (found["exit_code"], _channels(found, "state")) == (13, {"x": "accepted"})
+    assert not [one for one in bank.providers.x.requests if one.method == "GET" and "/2/tweets/" in one.path]
 
 
 def test_texts_that_are_not_delivered_in_time_are_pending_and_proved_later(bank: Bank, cli: Cli) -> None:
