@@ -1,22 +1,24 @@
-"""What was promised about being told, and whether it was kept: an incident channel by channel, its clocks, its score.
+"""What was promised about being told, and what is due: an incident channel by channel, with its clocks.
 
 Everything is judged on each channel: a word that went out on one of them is none to those who read another. Pure.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outagecast.config import FIRST, Promise
 from outagecast.ledger import Heard, Update
 from outagecast.message import parse_moment
 from outagecast.model import DOUBTFUL, PUBLISHED, State, Status
+
+if TYPE_CHECKING:
+    from outagecast.score import Score
 
 _CARRIED = (PUBLISHED - {State.MISSING}) | {State.UNCHANGED}
 _RUNNING = frozenset({Status.INVESTIGATING, Status.IDENTIFIED, Status.MONITORING})
@@ -88,6 +90,7 @@ class Row:
 
     channel: str
     required: bool
+    on: Collection[str] | None  # as in Party
     standing: Standing
     cells: Mapping[int, Cell]  # by the number of the update
     carries: int | None = None
@@ -102,44 +105,10 @@ class Row:
             "required": self.required,
             "standing": self.standing.value,
             "carries": self.carries,
-            "since": _stamp(self.since),
+            "since": stamp(self.since),
             "state": self.cells[max(self.cells)].state.value if self.cells else None,
-            "due_at": _stamp(self.due.at if self.due else None),
+            "due_at": stamp(self.due.at if self.due else None),
             "overdue": self.overdue,
-        }
-
-
-class ChannelScore(NamedTuple):
-    """How one channel was served, once all is over. Times in seconds."""
-
-    channel: str
-    required: bool
-    first_word_s: int | None  # after the start
-    first_word_kept: bool | None  # None where no start is known, or nothing was owed
-    longest_gap_s: int | None  # between two words
-    promised: int  # words that were promised for a time, the first among them
-    kept: int
-
-
-class Score(NamedTuple):
-    """How an incident was told, once it is over. Times in seconds, counts over the channels that are required."""
-
-    started_at: datetime | None
-    closed_at: datetime
-    first_word_s: int | None  # after the start, on the first channel
-    everywhere_s: int | None  # and on the last; None where one never spoke
-    longest_gap_s: int | None
-    promised: int
-    kept: int
-    channels: Sequence[ChannelScore]
-
-    def as_json(self) -> dict[str, Any]:
-        """The score as one object."""
-        return {
-            **self._asdict(),
-            "started_at": _stamp(self.started_at),
-            "closed_at": _stamp(self.closed_at),
-            "channels": [channel._asdict() for channel in self.channels],
         }
 
 
@@ -216,9 +185,9 @@ class Course:
             {
                 "update": update.number,
                 "status": update.status.value,
-                "opened_at": _stamp(update.opened_at),
+                "opened_at": stamp(update.opened_at),
                 "opened_by": update.opened_by,
-                "next_update_at": _stamp(update.next_update_at),
+                "next_update_at": stamp(update.next_update_at),
             }
             for update in self.updates
         ]
@@ -230,7 +199,7 @@ class Course:
             "update": self.newest.number,
             "status": self.newest.status.value,
             "overdue": self.overdue,
-            "next_due_at": _stamp(self.next_due_at),
+            "next_due_at": stamp(self.next_due_at),
             "channels": [row.as_json() for row in self.rows],
         }
 
@@ -246,10 +215,7 @@ def course(
     parties, updates = list(parties), [_absolute(update) for update in updates]
     spoken = {number for mine in cells.values() for number, cell in mine.items() if cell.out}
     rows = [_row(party, cells.get(party.name, {}), updates, promise, now, spoken=spoken) for party in parties]
-    newest = updates[-1]
-    is_over = newest.status.is_closing
-    score = _score(updates, {party: cells.get(party.name, {}) for party in parties}, promise) if is_over else None
-    return Course(newest.incident, updates, rows, promise, now, score)
+    return Course(updates[-1].incident, updates, rows, promise, now)
 
 
 def _absolute(update: Update) -> Update:
@@ -294,6 +260,7 @@ def _row(
     return Row(
         channel=party.name,
         required=party.required,
+        on=party.on,
         standing=_standing(party, cells, updates, carries),
         cells=cells,
         carries=carries,
@@ -305,7 +272,7 @@ def _row(
 
 def _standing(party: Party, cells: Mapping[int, Cell], updates: Sequence[Update], carries: int | None) -> Standing:
     """A channel stands where it should if nothing newer than what it carries was meant for it."""
-    meant = [update.number for update in updates if _is_meant(party, cells, update, carries=bool(carries))]
+    meant = [update.number for update in updates if is_meant(party.on, cells, update, carries=bool(carries))]
     doubtful = [number for number, cell in cells.items() if cell.in_doubt]
     if carries is None:
         if doubtful:
@@ -317,13 +284,13 @@ def _standing(party: Party, cells: Mapping[int, Cell], updates: Sequence[Update]
     return Standing.UNKNOWN if max(newer) in doubtful else Standing.STALE
 
 
-def _is_meant(party: Party, cells: Mapping[int, Cell], update: Update, *, carries: bool) -> bool:
+def is_meant(on: Collection[str] | None, cells: Mapping[int, Cell], update: Update, *, carries: bool) -> bool:
     """Whether a channel was to carry an update: as it was planned there, else by the statuses that it takes."""
     if cell := cells.get(update.number):
         return not cell.is_passed_over
-    if party.on is None or (update.status.is_closing and not carries):
+    if on is None or (update.status.is_closing and not carries):
         return False
-    return update.status in party.on or (not carries and FIRST in party.on)
+    return update.status in on or (not carries and FIRST in on)
 
 
 def _due(
@@ -341,15 +308,14 @@ def _due(
     opening = _reopening(updates)
     reached = _reached(cells)
     if reached is not None and reached >= opening.number:
-        is_told_more = bool(_FOLLOWING.get(newest.status, _RUNNING) & set(party.on))
-        return _next(updates[reached - 1], promise) if is_told_more else None
+        return next_due(updates[reached - 1], promise) if follows(newest, party.on) else None
     if FIRST not in party.on and newest.status not in party.on:
         return None
     start = newest.started_at if opening.number == 1 else opening.opened_at
     if start:
         return Due(start + promise.first_announcement, Word.FIRST)
     # When it began is not known, but others were promised when they would hear more.
-    return _next(newest, promise) if any(number >= opening.number for number in spoken) else None
+    return next_due(newest, promise) if any(number >= opening.number for number in spoken) else None
 
 
 def _reached(cells: Mapping[int, Cell]) -> int | None:
@@ -366,7 +332,7 @@ def _reopening(updates: Sequence[Update]) -> Update:
     return updates[closings[-1] + 1] if closings else updates[0]
 
 
-def _next(update: Update, promise: Promise) -> Due | None:
+def next_due(update: Update, promise: Promise) -> Due | None:
     """What an update promised to be followed by; None for one that closes, or plans without a window."""
     if update.status.is_closing:
         return None
@@ -383,6 +349,11 @@ def _next(update: Update, promise: Promise) -> Due | None:
     return min(dues, default=Due(update.opened_at + promise.update_every, Word.NEXT))
 
 
+def follows(update: Update, on: Collection[str] | None) -> bool:
+    """Whether a channel that takes the statuses ``on`` would carry the next word after an update."""
+    return bool(_FOLLOWING.get(update.status, _RUNNING) & set(on or ()))
+
+
 def window(update: Update) -> tuple[datetime | None, datetime | None]:
     """When planned work begins and ends, as the update said it."""
     written = json.loads(update.written).get("window")
@@ -390,96 +361,6 @@ def window(update: Update) -> tuple[datetime | None, datetime | None]:
     return tuple(parse_moment(times[name]) if times.get(name) else None for name in ("start", "end"))  # type: ignore[return-value]
 
 
-# -- when all is over -----------------------------------------------------------------------------------------------
-
-
-def _score(updates: Sequence[Update], told: Mapping[Party, Mapping[int, Cell]], promise: Promise) -> Score:
-    start = updates[-1].started_at
-    channels = [
-        _channel_score(party, cells, updates, promise)
-        for party, cells in told.items()
-        if party.on is not None and (party.required or any(cell.out for cell in cells.values()))
-    ]
-    counted = [channel for channel in channels if channel.required]
-    firsts = [channel.first_word_s for channel in counted if channel.first_word_kept is not None]
-    heard = [seconds for seconds in firsts if seconds is not None]
-    return Score(
-        started_at=start,
-        closed_at=_closing(updates).opened_at,
-        first_word_s=min(heard, default=None),
-        everywhere_s=max(heard, default=None) if len(heard) == len(firsts) else None,
-        longest_gap_s=max((channel.longest_gap_s for channel in counted if channel.longest_gap_s), default=None),
-        promised=sum(channel.promised for channel in counted),
-        kept=sum(channel.kept for channel in counted),
-        channels=channels,
-    )
-
-
-def _closing(updates: Sequence[Update]) -> Update:
-    """The update that closed the incident; what follows it is a follow-up."""
-    closing = updates[-1]
-    for update in updates[::-1]:
-        if not update.status.is_closing:
-            break
-        closing = update
-    return closing
-
-
-def _channel_score(
-    party: Party, cells: Mapping[int, Cell], updates: Sequence[Update], promise: Promise
-) -> ChannelScore:
-    words = list(_words(cells))
-    start, first = updates[-1].started_at, words[0][1] if words else None
-    is_owed = any(_is_meant(party, cells, update, carries=False) for update in updates)
-    first_kept = None
-    if start and is_owed:
-        first_kept = first is not None and first <= start + promise.first_announcement
-    kept, promised = int(first_kept or 0), int(first_kept is not None)
-    for due, answer in _promises(party, cells, updates, promise):
-        promised += 1
-        kept += answer is not None and answer <= due.at
-    last = _closing(updates).number
-    gaps = [later - earlier for (_, earlier), (number, later) in itertools.pairwise(words) if number <= last]
-    return ChannelScore(
-        channel=party.name,
-        required=party.required,
-        first_word_s=_seconds(first - start) if first and start else None,
-        first_word_kept=first_kept,
-        longest_gap_s=_seconds(max(gaps)) if gaps else None,
-        promised=promised,
-        kept=kept,
-    )
-
-
-def _words(cells: Mapping[int, Cell]) -> Iterator[tuple[int, datetime]]:
-    """Each update that a channel carried, and when it first did."""
-    for number in sorted(cells):
-        if at := cells[number].first_at:
-            yield number, at
-
-
-def _promises(
-    party: Party, cells: Mapping[int, Cell], updates: Sequence[Update], promise: Promise
-) -> Iterator[tuple[Due, datetime | None]]:
-    """Each promise that was made on a channel, and when it was answered there; None if it never was."""
-    words = dict(_words(cells))
-    for number in words:
-        update = updates[number - 1]
-        due = _next(update, promise)
-        if due is None or not _FOLLOWING.get(update.status, _RUNNING) & set(party.on or ()):
-            continue
-        answers = [at for later, at in words.items() if later > number]
-        # What was passed over there on purpose broke nothing.
-        answers += [
-            updates[later - 1].opened_at for later, cell in cells.items() if later > number and cell.is_passed_over
-        ]
-        yield due, min(answers, default=None)
-
-
-def _seconds(span: timedelta) -> int:
-    return int(span.total_seconds())
-
-
-def _stamp(time: datetime | None) -> str | None:
+def stamp(time: datetime | None) -> str | None:
     """For machines: with its offset, in whole seconds."""
     return time.isoformat(timespec="seconds") if time else None

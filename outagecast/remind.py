@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -105,12 +107,15 @@ def payload(deadline: Deadline, now: datetime, zone: ZoneInfo) -> dict[str, Any]
 class Reminder:
     """Warns of deadlines, each once, whoever looks; what went wrong comes back in words and ends nothing."""
 
-    def __init__(self, watch: Watch, folder: Path, memory: Path, zone: ZoneInfo) -> None:
-        """``folder`` is where the command runs, ``memory`` the file that all who look share."""
+    def __init__(
+        self, watch: Watch, folder: Path, memory: Path, zone: ZoneInfo, deadline: float = COMMAND_DEADLINE
+    ) -> None:
+        """``folder`` is where the command runs for at most ``deadline`` seconds, ``memory`` what all who look share."""
         self._watch = watch
         self._folder = folder
         self._memory = memory
         self._zone = zone
+        self._deadline = deadline
         self._mine: dict[str, Any] = {}  # where nothing can be kept on disk
 
     @property
@@ -198,9 +203,9 @@ class Reminder:
                 return f"{clean(self._watch.command[0])} cannot be run: {_why(error)}"
             with process:
                 try:
-                    process.communicate(data, timeout=COMMAND_DEADLINE)
+                    process.communicate(data, timeout=self._deadline)
                 except subprocess.TimeoutExpired:
-                    return f"{clean(self._watch.command[0])} took longer than {COMMAND_DEADLINE:.0f} s, and was ended"
+                    return f"{clean(self._watch.command[0])} took longer than {self._deadline:g} s, and was ended"
                 finally:
                     if process.poll() is None:
                         with suppress(OSError):
@@ -220,6 +225,18 @@ class Reminder:
         except (ChannelError, ConfigError) as error:
             return clean(error.problems[0].message)
         return None if answer.ok and not answer.is_redirect else f"the answer was HTTP {answer.status_code}"
+
+
+def unready(watch: Watch, folder: Path) -> str | None:
+    """Why nobody could be warned, as far as can be seen without warning anybody."""
+    if watch.command and not shutil.which(folder / watch.command[0] if "/" in watch.command[0] else watch.command[0]):
+        return f"the command {clean(watch.command[0])} is not there, or is no program"
+    try:
+        address = watch.webhook.reveal() if watch.webhook else ""
+    except ConfigError as error:
+        return f"the webhook: {error.problems[0].message}"
+    is_one = re.fullmatch(r"https?://[^\s/]+(/\S*)?", address)
+    return f"the webhook {watch.webhook} holds no web address" if watch.webhook and not is_one else None
 
 
 def _kept(file: IO[bytes]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from outagecast import promises
+from outagecast import promises, score
 from outagecast.config import EVERY_STATUS, PERSONAL_STATUSES, Promise
 from outagecast.ledger import Heard, Update
 from outagecast.model import State, Status
@@ -65,7 +65,7 @@ PASSED = Cell(State.SKIPPED)
 def course(
     updates: list[Update], told: Told, *parties: Party, minutes: float = 0, promise: Promise | None = None
 ) -> Course:
-    return promises.course(updates, told, parties or (X,), promise or Promise(), after(minutes))
+    return score.scored(promises.course(updates, told, parties or (X,), promise or Promise(), after(minutes)))
 
 
 def due(updates: list[Update], told: Told, party: Party = X, *others: Party) -> Due | None:
@@ -295,6 +295,7 @@ def test_a_channel_that_still_says_that_it_fails_when_all_is_over_is_stale() -> 
         "facebook": Standing.SILENT,
         "sms": Standing.SILENT,
     }
+    assert course(updates, {}, Party("page", on=[Status.RESOLVED])).rows[0].standing is Standing.APART
     assert [row.channel for row in found.lagging] == ["x"]
     assert [row.channel for row in found.silent] == ["sms"]
 
@@ -333,63 +334,63 @@ def test_the_score_tells_first_words_silences_and_promises_kept() -> None:
         "sms": {1: out(13), 2: PASSED, 3: PASSED, 4: out(101)},
     }
 
-    score = course(updates, told, X, FACEBOOK, SMS).score
+    found = course(updates, told, X, FACEBOOK, SMS).score
 
-    assert score is not None
-    assert (score.first_word_s, score.everywhere_s) == (12 * 60, 78 * 60)
-    assert score.longest_gap_s == 88 * 60  # of the texts, which promised nothing in between
+    assert found is not None
+    assert (found.first_word_s, found.everywhere_s) == (12 * 60, 78 * 60)
+    assert found.longest_gap_s == 38 * 60  # not that of the texts, which promised nothing in between
     # x: the first word and two of three; facebook: none of the first, one of one; sms: the first
-    assert (score.promised, score.kept) == (4 + 2 + 1, 3 + 1 + 1)
-    assert [(one.channel, one.kept, one.promised, one.first_word_kept) for one in score.channels] == [
+    assert (found.promised, found.kept) == (4 + 2 + 1, 3 + 1 + 1)
+    assert [(one.channel, one.kept, one.promised, one.first_word_kept) for one in found.channels] == [
         ("x", 3, 4, True),
         ("facebook", 1, 2, False),
         ("sms", 1, 1, True),
     ]
-    assert score.closed_at == after(100)
+    assert found.closed_at == after(100)
 
 
 def test_a_channel_that_never_spoke_broke_its_promise_and_the_incident_was_never_told_everywhere() -> None:
     updates = [said(1, 10, next_after=40), said(2, 30, Status.RESOLVED)]
 
-    score = course(updates, {"x": {1: out(10), 2: out(30)}, "facebook": {2: PASSED}}, X, FACEBOOK, SMS).score
+    found = course(updates, {"x": {1: out(10), 2: out(30)}, "facebook": {2: PASSED}}, X, FACEBOOK, SMS).score
 
-    assert score is not None
-    assert (score.first_word_s, score.everywhere_s, score.promised, score.kept) == (600, None, 4, 2)
-    assert [(one.first_word_s, one.first_word_kept) for one in score.channels[1:]] == [(None, False)] * 2
+    assert found is not None
+    assert (found.first_word_s, found.everywhere_s, found.promised, found.kept) == (600, None, 4, 2)
+    assert [(one.first_word_s, one.first_word_kept) for one in found.channels[1:]] == [(None, False)] * 2
 
 
 def test_a_promise_that_was_never_answered_is_broken() -> None:
     updates = [said(1, 10, next_after=40), said(2, 30, Status.RESOLVED)]
 
-    score = course(updates, {"x": {1: out(10), 2: LOST}}).score
+    found = course(updates, {"x": {1: out(10), 2: LOST}}).score
 
-    assert score is not None
-    assert (score.promised, score.kept) == (2, 1)
+    assert found is not None
+    assert (found.promised, found.kept) == (2, 1)
 
 
 def test_a_follow_up_next_day_changes_nothing_of_the_score() -> None:
     updates = [said(1, 10, next_after=40), said(2, 30, Status.RESOLVED)]
     told = {"x": {1: out(10), 2: out(30), 3: out(1500)}}
 
-    score = course([*updates, said(3, 1500, Status.RESOLVED)], told).score
+    found = course([*updates, said(3, 1500, Status.RESOLVED)], told).score
 
-    assert score is not None
-    assert (score.closed_at, score.kept, score.longest_gap_s) == (after(30), 2, 1200)
+    assert found is not None
+    assert (found.closed_at, found.kept, found.longest_gap_s) == (after(30), 2, 1200)
 
 
 def test_where_no_start_is_known_the_score_has_no_first_word() -> None:
     updates = [said(1, 10, start=None, next_after=40), said(2, 30, Status.RESOLVED, start=None)]
 
-    score = course(updates, {"x": {1: out(10), 2: out(30)}}).score
+    found = course(updates, {"x": {1: out(10), 2: out(30)}}).score
 
-    assert score is not None
-    assert (score.first_word_s, score.everywhere_s, score.promised, score.kept) == (None, None, 1, 1)
+    assert found is not None
+    assert (found.first_word_s, found.everywhere_s, found.promised, found.kept) == (None, None, 1, 1)
 
 
 def test_planned_work_is_scored_by_its_window() -> None:
     updates = [planned(1, 0), planned(2, 605, Status.IN_PROGRESS, next_after=900), planned(3, 830, Status.COMPLETED)]
 
-    score = course(updates, {"x": {1: out(0), 2: out(605), 3: out(830)}}).score
+    found = course(updates, {"x": {1: out(0), 2: out(605), 3: out(830)}}).score
 
-    assert score is not None
-    assert (score.promised, score.kept) == (2, 1)  # five minutes late that it began, in time that it was done
+    assert found is not None
+    assert (found.promised, found.kept) == (2, 1)  # five minutes late that it began, in time that it was done

@@ -14,12 +14,13 @@ import click
 
 from outagecast.cli import screen
 from outagecast.cli.words import people
-from outagecast.promises import Cell, Row, Score, Standing
+from outagecast.promises import Cell, Row, Standing, Word
 from outagecast.remind import WORDS, when
 from outagecast.wording import span
 
 if TYPE_CHECKING:
     from outagecast.promises import Course
+    from outagecast.score import Score
 
 _CELL = 6  # columns of one update
 _SOON = timedelta(minutes=10)
@@ -65,26 +66,27 @@ def table(course: Course, zone: ZoneInfo, columns: int) -> Iterator[str]:
     names = {row.channel: _cut(row.channel) for row in course.rows}
     widest = max(len(name) for name in names.values())
     said = {row.channel: _carries(row, zone, course.now) for row in course.rows}
-    marked = max(len(mark) for _, (mark, _) in said.values())
     reach = max((len(words) for words, (mark, _) in said.values() if mark), default=0)
-    right = max(len(words) for words, _ in said.values()) + bool(marked) * 2 + marked
-    room = max(1, (columns - 2 - widest - 4 - right) // _CELL)
-    shown = [update.number for update in course.updates][-room:]
+    right = max(max(len(words), (reach + 2 + len(mark)) * bool(mark)) for words, (mark, _) in said.values())
+    left = 2 + widest + 1
+    room = (columns - left - 3 - right) // _CELL
+    is_narrow = room < 1
+    shown = [update.number for update in course.updates][-max(1, (columns - left) // _CELL if is_narrow else room) :]
     more = "…" if len(shown) < len(course.updates) else " "
     head = "".join(f"{number:>{_CELL}}" for number in shown)
-    is_narrow = 2 + widest + 4 + _CELL * len(shown) + right > columns
     yield click.style(f"  {'':<{widest}}{more}{head}{'' if is_narrow else '   carries now'}", bold=True)
     for row in course.rows:
         cells = "".join(_styled(_sign(row.cells.get(number))) for number in shown)
         words, (mark, colour) = said[row.channel]
-        tail = (
-            f"{words:<{0 if is_narrow else reach}}  {click.style(mark, fg=colour or None, bold=True)}"
-            if mark
-            else words
-        )
-        yield f"  {names[row.channel]:<{widest}} {cells}{'' if is_narrow else f'   {tail}'}".rstrip()
+        start = f"  {names[row.channel]:<{widest}} {cells}"
         if is_narrow:
-            yield f"      {tail}"
+            yield start
+            folded = screen.wrap(f"{words} {mark}", columns, "    ")
+            yield from (click.style(line, fg=colour or None, bold=bool(mark)) for line in folded)
+        elif mark:
+            yield f"{start}   {words:<{reach}}  {click.style(mark, fg=colour or None, bold=True)}"
+        else:
+            yield f"{start}   {words}"
     yield from _legend(course, shown, zone, columns)
 
 
@@ -106,6 +108,16 @@ def brief(course: Course, zone: ZoneInfo) -> str:
     due, rows = next(iter(course.dues.items()))
     words = f"{WORDS[due.word]} {when(due.at, course.now, zone)}"
     return f"{head}  {click.style(words, fg='red', bold=True) if course.now > due.at else words}{_on(rows, course)}"
+
+
+def command(course: Course) -> str | None:
+    """What to type where a word is late; None where none is."""
+    late = [due.word for due in course.dues if course.now > due.at]
+    if not late:
+        return None
+    facts = {Word.FIRST: "", Word.NEXT: " --set summary=…", Word.BEGIN: " --status in_progress"}
+    said = next((word for word in late if word is not Word.FIRST), Word.FIRST)
+    return f"outagecast announce --incident {course.incident}{facts.get(said, ' --status completed')}"
 
 
 # -- the table ------------------------------------------------------------------------------------------------------
@@ -146,7 +158,7 @@ def _legend(course: Course, shown: Sequence[int], zone: ZoneInfo, columns: int) 
     meant = {word: meaning for sign, (word, _, meaning) in _SIGNS.items() if sign in present and word != "out"}
     for parts in (said, [f"{word} {meaning}" for word, meaning in meant.items()]):
         for line in _flowing(parts, columns - 2):
-            yield click.style(f"  {line}", dim=True)
+            yield from (click.style(folded, dim=True) for folded in screen.wrap(line, columns, "  "))
 
 
 def _flowing(parts: Sequence[str], columns: int) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 _EVERY = 5.0  # seconds between two looks into the ledger
 _TICK = 1.0  # seconds between two drawings of the clocks
+_REST = 20  # times as long as the last look took, at least, to the next: a million deliveries take a second to count
 
 
 @click.command(short_help="Keep it on the screen, and warn before a promised word is late.")
@@ -149,11 +151,13 @@ class _Desk:
         live = screen.can_redraw(sys.stdout) and screen.is_unicode(sys.stdout)
         view = _Live() if live else _Plain()
         with self.invocation.signals.draining(control, lambda: None), view:
-            seen, looked = None, None
+            seen, looked, pause = None, None, every
             while not control.stop.is_set():
                 now = self.app.clock.now()
-                if looked is None or not 0 <= (now - looked).total_seconds() < every:
+                if looked is None or not 0 <= (now - looked).total_seconds() < pause:
+                    began = time.monotonic()
                     seen, looked = self._glance(seen), now
+                    pause = max(every, (time.monotonic() - began) * _REST)
                 if seen is not None:
                     self._warn(seen.courses, view, now)
                     view.show(self, seen, now)
