@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from outagecast import schema
-from outagecast.ledger import Ledger
+from outagecast.ledger import Ledger, Past
 from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED
 from outagecast.plan import Plan
 from outagecast.text import folded
 
 _INTERNAL = {"briefing", "incident"}
-_SHORTEST_SAME = 3  # words: fewer between two changes read as part of one
-_NEW = 0.75  # of the words changed: then it is another text, and no list of changes helps
+_SHORTEST_SAME = 4  # words: fewer between two changes read as part of one
+_SAME = 0.4  # of the words: with fewer it is another text, and no list of changes helps
 
 Value: TypeAlias = "str | list[str] | None"
 
@@ -48,6 +48,12 @@ class Edit(NamedTuple):
 
     gone: str
     new: str
+
+
+def since(past: Past, plan: Plan) -> list[Change]:
+    """What a plan's message says otherwise than the update before it."""
+    before = past.updates[: plan.number - 1]
+    return of_facts(before[-1].written, plan.message.as_written()) if before else []
 
 
 def of_facts(before: str, after: str) -> list[Change]:
@@ -97,9 +103,9 @@ def of_words(before: str, after: str) -> list[Edit]:
     import difflib
 
     old, new = before.split(), after.split()
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    if matcher.ratio() < 1 - _NEW:
-        return [Edit("", " ".join(new))] if old != new else []
+    matcher = difflib.SequenceMatcher(None, _bare(old), _bare(new), autojunk=False)
+    if matcher.ratio() < _SAME:
+        return [Edit("", " ".join(new))]
     edits: list[tuple[int, int, int, int]] = []
     for tag, from_old, to_old, from_new, to_new in matcher.get_opcodes():
         if tag == "equal":
@@ -109,3 +115,8 @@ def of_words(before: str, after: str) -> list[Edit]:
         else:
             edits.append((from_old, to_old, from_new, to_new))
     return [Edit(" ".join(old[a:b]), " ".join(new[c:d])) for a, b, c, d in edits]
+
+
+def _bare(words: list[str]) -> list[str]:
+    """What is compared: a full stop that became a quotation mark is no news."""
+    return [word.strip('.,:;“”"') or word for word in words]

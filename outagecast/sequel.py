@@ -37,6 +37,7 @@ class Sequel(StrEnum):
     REMINDER = "reminder"  # of planned work that they know of
     MOVED = "moved"  # planned work that they know of has another time
     BACK = "back"  # what they know to be over is not
+    CORRECTION = "correction"  # what puts right what they carry
 
 
 def of(heard: Update | None, message: Message) -> Sequel | None:
@@ -72,7 +73,7 @@ def check(message: Message, past: Past, *, reopen: bool) -> None:
         hint = "give the message an incident: of its own"
         raise PlanError(Problem(f"{slug} is {was}, and {now} is said of {other}", hint))
     if reopen and not is_back:
-        what = f"{now} ends it" if now.is_closing else f"it is {last}" if last else "nothing was announced under that name"
+        what = f"{now} ends it" if now.is_closing else f"it is {last}" if last else "it was never announced"
         raise UsageError(Problem(f"there is nothing to reopen of {slug}: {what}", "leave out --reopen"))
     if last is None or opened is None:  # of what was never announced, anything is the first word
         return
@@ -99,11 +100,10 @@ def perhaps_updates_of(message: Message, others: Iterable[Update]) -> Iterator[s
     """
     mine = set(map(_name, message.components))
     for update in others:
-        is_open = not update.status.is_closing and update.incident != message.incident
-        if is_open and update.status.is_maintenance is message.status.is_maintenance:
-            if mine & set(map(_name, json.loads(update.written).get("components", {}))):
-                slug = update.incident
-                yield f'is this an update of "{slug}"? announce it with --incident {slug}'
+        is_other = update.status.is_closing or update.status.is_maintenance is not message.status.is_maintenance
+        if not is_other and mine & set(map(_name, json.loads(update.written).get("components", {}))):
+            slug = update.incident
+            yield f'is this an update of "{slug}"? announce it with --incident {slug}'
 
 
 def _name(component: str) -> str:
