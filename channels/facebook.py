@@ -122,8 +122,30 @@ class Facebook:
         except ValueError:
             raise Uncertain("Facebook's answer names no post; it may be out") from None
 
+    def edit(self, delivery: Delivery) -> Receipt:
+        """Put the text into the place of an earlier post's, which Facebook shows as edited.
+
+        https://developers.facebook.com/docs/pages-api/posts#update-a-post
+        """
+        assert delivery.edits is not None  # noqa: S101 - the port's promise
+        post_id = _post_id(delivery.edits)
+        try:
+            edited = self._call("POST", post_id, message=delivery.parts["text"]).get("success")
+        except Rejected as refusal:
+            if refusal.code != str(BAD_PARAMETER):
+                raise
+            hint = "it may be gone, or another app's: correct it on the Page, or delete it there"
+            raise Rejected(f"Facebook does not let us edit the post {post_id}", code=refusal.code, hint=hint) from None
+        if edited is not True:
+            raise Uncertain("Facebook did not say that the post is edited")
+        return _receipt(post_id)
+
     def find(self, delivery: Delivery) -> Receipt | None:
-        """The Page's post with this text since the first attempt."""
+        """The Page's post with this text since the first attempt; of an edit, the edited post if it has this text."""
+        if delivery.edits:
+            seen = self.read_back(delivery, delivery.edits)
+            same = seen is not None and seen.parts["text"] == folded(delivery.parts["text"])
+            return Receipt(delivery.edits.provider_id, seen.url) if seen and same else None
         since = (delivery.attempted_at or delivery.opened_at) - CLOCK_SKEW
         query = {"fields": FIELDS, "since": str(int(since.timestamp())), "limit": str(MOST_POSTS)}
         wanted = folded(delivery.parts["text"])

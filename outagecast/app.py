@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from outagecast import audience, config, message, plan, registry, render, report
+from outagecast import audience, changes, config, message, plan, registry, render, report, retract, sequel
+from outagecast import correct as correcting
 from outagecast.audience import Audience
 from outagecast.channel import Channel
 from outagecast.clock import Clock
@@ -31,10 +32,11 @@ from outagecast.errors import (
 )
 from outagecast.ledger import NOTHING_PAST, Entry, Event, Ledger, Move, Opening, Past, Update, every_entry
 from outagecast.message import Message
-from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Variant
+from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Status, Variant
 from outagecast.plan import Plan
 from outagecast.promises import Course
 from outagecast.report import ChannelReport, Report
+from outagecast.sequel import Sequel
 
 if typing.TYPE_CHECKING:
     from outagecast.lane import Progress
@@ -90,6 +92,8 @@ class App:
         only: Collection[str] = (),
         without: Collection[str] = (),
         accept_bad_rows: bool = False,
+        reopen: bool = False,
+        correct: bool = False,
         now: datetime | None = None,
     ) -> Prepared:
         """The dry run: all that announcing ``said`` would do, short of doing it. Raises every error there can be."""
@@ -97,11 +101,24 @@ class App:
         chosen = plan.select(self.config, only, without)
         audiences = self._audiences(chosen, accept_bad_rows=accept_bad_rows)
         past = self._past(said.incident, [channel.name for channel in chosen])
-        drawn = plan.draw(said, self.config, audiences=audiences, past=past, only=only, without=without, now=now)
+        past = self._put_right(past, said.incident) if correct else past
+        drawn = plan.draw(
+            said,
+            self.config,
+            audiences=audiences,
+            past=past,
+            only=only,
+            without=without,
+            reopen=reopen,
+            now=now,
+        )
+        drawn = correcting.applied(drawn, past)
+        plain = self._plain(drawn)
+        drawn = correcting.spared(drawn, plain)
         frozen = self._frozen(drawn)
         rendered = render.variants(drawn, self.config.templates)
         words = [*frozen, *rendered]
-        openings = list(plan.openings(drawn, words, self.config))
+        openings = list(plan.openings(drawn, words, self.config, plain))
         digest = render.digest(drawn, words)
         numbers = {channel.name: drawn.number for channel in drawn.channels if channel.is_open}
         known = {item.channel: item for item in self._recorded(said.incident, numbers)}
@@ -112,10 +129,56 @@ class App:
             mode="dry_run",
             digest=digest,
             next_update_at=drawn.next_update_at,
-            warnings=[*self._misgivings(), *drawn.warnings],
-            channels=report.planned(drawn, words, openings, known),
+            corrects=self._corrects(drawn, past),
+            warnings=[*self._misgivings(), *self._perhaps_updates(said, past), *drawn.warnings],
+            changes=changes.since(past, drawn),
+            channels=self._compared(drawn, report.planned(drawn, words, openings, known)),
         )
         return Prepared(drawn, words, openings, digest, outlook)
+
+    def _compared(self, drawn: Plan, channels: Sequence[ChannelReport]) -> list[ChannelReport]:
+        """The channels, each with the words that it carries already."""
+        earlier = changes.previous(self.ledger, drawn) if self.has_ledger else {}
+        its: dict[str, dict[str, changes.Earlier]] = {}
+        for (channel, language), words in earlier.items():
+            its.setdefault(channel, {})[language] = words
+        return [replace(channel, previous=its.get(channel.channel, {})) for channel in channels]
+
+    def _put_right(self, past: Past, incident: str) -> Past:
+        """The past, with the words of its newest update taken for wrong. Raises PlanError where nothing was said."""
+        correcting.require_something(past, incident)
+        words = self.ledger.variants(incident, past.updates[-1].number)
+        return replace(past, wrong={(item.channel, item.language): item.digest for item in words})
+
+    def _plain(self, drawn: Plan) -> dict[tuple[str, str], str]:
+        """The digests of what would be said were it no correction."""
+        corrected = [channel for channel in drawn.channels if channel.sequel is Sequel.CORRECTION]
+        plainly = replace(drawn, channels=tuple(replace(channel, sequel=None) for channel in corrected))
+        rendered = render.variants(plainly, self.config.templates)
+        return {(item.channel, item.language): item.digest for item in rendered}
+
+    def _corrects(self, drawn: Plan, past: Past) -> int | None:
+        """The update that a planned one puts right, if it does."""
+        return drawn.corrects if drawn.is_new else past.updates[drawn.number - 1].corrects
+
+    def _perhaps_updates(self, said: Message, past: Past) -> list[str]:
+        """Of which open incidents a new one may be an update."""
+        if past.updates or said.status.is_closing or not said.components or not self.has_ledger:
+            return []
+        return list(sequel.perhaps_updates_of(said, self.ledger.latest()))
+
+    def build_on(self, incident: str, status: str | None, facts: Sequence[str]) -> Message:
+        """The last update's message, with ``status`` and ``facts`` (``NAME=VALUE``) put in.
+
+        Raises PlanError where there is no such incident, UsageError where the facts name another.
+        """
+        last = self.ledger.past(self._known(incident), ()).updates[-1]
+        name, zone = f"update {last.number} of {incident}", self.config.organisation.timezone
+        said = message.build_on(last.written, name, status=status, facts=facts, zone=zone, now=self.clock.now())
+        if said.incident != incident:
+            hint = "another incident needs a message file of its own"
+            raise UsageError(Problem("--set incident=… does not go with --incident", hint))
+        return said
 
     def announce(self, prepared: Prepared, said: Message, control: Control) -> Report:
         """Send what was prepared, byte for byte. Raises ConflictError if something newer went out in between."""
@@ -131,6 +194,7 @@ class App:
             opened_by=self.by,
             started_at=said.started_at,
             next_update_at=drawn.next_update_at,
+            corrects=drawn.corrects,
         )
         chosen = {channel.name: channel.config for channel in drawn.channels}
         with self._alone():
@@ -140,7 +204,75 @@ class App:
             self._revive(said.incident, numbers)
             self._run(said.incident, numbers, chosen, control)
         outcome = self._outcome(said.incident, numbers, drawn.number, control)
-        return replace(outcome, digest=prepared.digest, warnings=prepared.report.warnings)
+        outlook = prepared.report
+        return replace(outcome, digest=prepared.digest, warnings=outlook.warnings, changes=outlook.changes)
+
+    # -- taking it back ---------------------------------------------------------------------------------------------
+
+    def prepare_retraction(self, incident: str, delete: Collection[str] = ()) -> Prepared:
+        """All that taking an incident back would do, short of doing it; ``delete``: where its posts come down then.
+
+        Raises every error there can be.
+        """
+        retract.require_deletable(delete, self._channels)
+        slug = self._known(incident)
+        past = self.ledger.past(slug, ())
+        reached, heard = self.ledger.reached(slug), self.ledger.heard(slug)
+        drawn = retract.draw(past, reached, heard, self.config, self.clock.now())
+        frozen = self._frozen(drawn)
+        drawn, rendered = retract.worded(drawn, self.config.templates)
+        words = [*frozen, *rendered]
+        retractions = {update.number for update in past.updates if update.status is Status.RETRACTED}
+        openings = list(retract.openings(drawn, retractions))
+        numbers = {channel.name: drawn.number for channel in drawn.channels if channel.is_open}
+        known = {item.channel: item for item in self._recorded(slug, numbers)}
+        digest = render.digest(drawn, words)
+        outlook = Report(
+            incident=slug,
+            update=drawn.number,
+            status=drawn.message.status.value,
+            mode="dry_run",
+            digest=digest,
+            warnings=[*self._misgivings(), *drawn.warnings],
+            channels=report.planned(drawn, words, openings, known),
+        )
+        return Prepared(drawn, words, openings, digest, outlook)
+
+    def retract(self, prepared: Prepared, control: Control, delete: Collection[str] = ()) -> Report:
+        """Take back what was prepared to be, then delete where that was asked for.
+
+        Raises ConflictError if something newer went out in between.
+        """
+        drawn = prepared.plan
+        slug = drawn.message.incident
+        chosen = {channel.name: channel.config for channel in drawn.channels}
+        numbers = dict.fromkeys(chosen, drawn.number)
+        deleted: dict[str, retract.Deleted] = {}
+        with self._alone():
+            if drawn.is_new:
+                update = retract.opened(drawn, prepared.digest, self.by)
+                self.ledger.open(update, prepared.variants, prepared.openings)
+            self._revive(slug, numbers)
+            self._run(slug, numbers, chosen, control)
+            past = self.ledger.past(slug, ())
+            again = f"outagecast retract {slug} --delete"
+            for name in dict.fromkeys(delete) if not control.stop.is_set() else ():
+                deletion = retract.Deletion(self.ledger, self.create, self.by, self.clock, f"{again} {name}")
+                deleted[name] = deletion.run(self.config.channels[name], past)
+        outcome = self._outcome(slug, numbers, drawn.number, control)
+        problems = [*map(Problem, drawn.warnings), *(problem for its in deleted.values() for problem in its.problems)]
+        # What still stands somewhere is a part that failed, though every word is out.
+        code = ExitCode.PARTIAL if problems and outcome.exit_code is ExitCode.DONE else outcome.exit_code
+        posts = {name: its.posts for name, its in deleted.items()}
+        channels = [replace(channel, deleted=posts.get(channel.channel, 0)) for channel in outcome.channels]
+        return replace(
+            outcome,
+            digest=prepared.digest,
+            warnings=[warning for warning in prepared.report.warnings if warning not in drawn.warnings],
+            channels=channels,
+            errors=problems,
+            exit_code=code,
+        )
 
     # -- finishing what was begun -----------------------------------------------------------------------------------
 
@@ -223,7 +355,9 @@ class App:
         channels = [verify.told(channel, findings.get(channel.channel), again) for channel in outcome.channels]
         code = report.judge(channels, interrupted=control.interrupted)
         outcome = replace(outcome, channels=channels, exit_code=code)
-        return replace(outcome, digest=announced.digest, warnings=announced.warnings) if announced else outcome
+        if announced is None:
+            return outcome
+        return replace(outcome, digest=announced.digest, warnings=announced.warnings, changes=announced.changes)
 
     def _worded(self, slug: str, channel: str, number: int) -> int:
         """The update whose words a channel shows: where it was left unchanged, the one before that went out there."""
@@ -258,9 +392,11 @@ class App:
         """
         since = self.clock.now() - _LATELY
         newest = self.ledger.latest() if self.has_ledger else []
-        slugs = [self._known(incident)] if incident else [
-            update.incident for update in newest if not update.status.is_closing or update.opened_at > since
-        ]
+        slugs = (
+            [self._known(incident)]
+            if incident
+            else [update.incident for update in newest if not update.status.is_closing or update.opened_at > since]
+        )
         courses = [self._course(self.ledger.past(slug, ()).updates) for slug in slugs]
         if not incident:
             courses = [course for course in courses if course.is_open or course.lagging]
@@ -443,6 +579,7 @@ class App:
             exit_code=report.judge(channels, interrupted=control.interrupted, overdue=course.overdue and is_watched),
             overdue=course.overdue,
             next_update_at=update.next_update_at,
+            corrects=update.corrects,
             course=course,
             channels=[replace(channel, row=course.row(channel.channel)) for channel in channels],
         )
@@ -487,19 +624,30 @@ def start(path: str | None, by: str, clock: Clock | None = None) -> App:
 
 def load(
     path: str | None,
-    source: str,
+    source: str | None,
     *,
     by: str,
+    incident: str | None = None,
     stdin: typing.BinaryIO | None = None,
     status: str | None = None,
     facts: Sequence[str] = (),
     clock: Clock | None = None,
 ) -> tuple[App, Message]:
-    """The app and a message for it. A bad message is reported before a bad config: 65 before 78."""
+    """The app and a message for it: that of a file, or one that builds on the last update of ``incident``.
+
+    A bad file is reported before a bad config: 65 before 78.
+    """
     try:
         app = start(path, by, clock)
     except ConfigError:
-        message.load(source, stdin=stdin, status=status, facts=facts)
+        if source is not None:
+            message.load(source, stdin=stdin, status=status, facts=facts)
         raise
     zone = app.config.organisation.timezone
-    return app, message.load(source, stdin=stdin, status=status, facts=facts, zone=zone)
+    if source is not None:
+        return app, message.load(source, stdin=stdin, status=status, facts=facts, zone=zone)
+    try:
+        return app, app.build_on(incident or "", status, facts)
+    except BaseException:
+        app.close()
+        raise

@@ -135,6 +135,18 @@ class Withdraws(Protocol):
         ...
 
 
+@runtime_checkable
+class Edits(Protocol):
+    """Can put other words into a post of ours. To do so again changes nothing, so doubt about it is harmless."""
+
+    def edit(self, delivery: Delivery) -> Receipt:
+        """Put the words into the post that ``delivery.edits`` names. Raises as ``send`` does.
+
+        Where the channel also finds, ``find`` tells of such a delivery whether that post carries its words.
+        """
+        ...
+
+
 class Grant(NamedTuple):
     """What the provider says of our credentials: until when they are good, and what they do not allow."""
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from outagecast import audience, plan, render, sample
+from outagecast import audience, plan, remind, render, sample
 from outagecast.audience import Audience
 from outagecast.channel import Channel, Inspects
 from outagecast.clock import Clock
@@ -160,6 +160,8 @@ class Check:
                 yield _Task(Area.AUDIENCE, f"audience of {channel.name}", partial(self._audience, channel))
         yield _Task(Area.LEDGER, "ledger", self._ledger)
         yield _Task(Area.DISK, "disk", self._disk)
+        if self.config.watch.command or self.config.watch.webhook:
+            yield _Task(Area.CONFIG, "watch", self._watch)
         for channel in self.channels:
             yield _Task(Area.CHANNEL, channel.name, partial(self._channel, channel), channel.options.required)
 
@@ -176,6 +178,11 @@ class Check:
         words = f"{config.path}: {_count(len(config.channels), 'channel')}"
         words += f" ({', '.join(off)} switched off)" if off else ""
         return Item(Area.CONFIG, "config", Verdict.OK, f"{words}, in {', '.join(config.organisation.languages)}")
+
+    def _watch(self) -> Iterator[Item]:
+        why = remind.unready(self.config.watch, self.config.path.resolve().parent)
+        fix = "nobody would be warned before a promised word is late" if why else ""
+        yield Item(Area.CONFIG, "watch", Verdict.WARN if why else Verdict.OK, why or "somebody can be warned", fix)
 
     def _templates(self) -> Iterator[Item]:
         """Every status in every promised language, for the first word and for an update, with many facts and few."""

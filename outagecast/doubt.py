@@ -5,7 +5,7 @@ The engine asks here after each call and each look-up, and the model check of th
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -13,6 +13,15 @@ from outagecast.channel import Idempotency, LookUp, OnDoubt, Semantics
 from outagecast.errors import ConfigError, Rejected, Unavailable
 from outagecast.ledger import Entry, Event
 from outagecast.model import Receipt, State
+
+# Of words that replace others in a post, whatever the channel promises of new posts.
+EDITING = Semantics(
+    idempotency=Idempotency.NATURAL,
+    lookup=LookUp.EVENTUAL,
+    on_doubt=OnDoubt.REPLAY,
+    settle=timedelta(0),
+    source="outagecast.channel.Edits",
+)
 
 
 class Sight(StrEnum):

@@ -75,7 +75,7 @@ _LINK = re.compile(r'<a\s[^>]*?href="([^"]*)"[^>]*>')
 _BLOCK_END = re.compile(r"</(?:p|li|h\d|div|title|tr|td|th)>|<br\s*/?>", re.IGNORECASE)
 _UNSEEN = re.compile(r"<!--.*?-->|<(head|style|script)\b.*?</\1>", re.IGNORECASE | re.DOTALL)
 _CLOCK_12 = re.compile(r"(?<![\d.:])(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])\.?m\b")
-_CLOCK_24 = re.compile(r"(?<![\d.:])([01]?\d|2[0-3])(?:[:.]|\s?h\s?)([0-5]\d)(?![\d:]|\s?[ap]\.?m\b)")
+_CLOCK_24 = re.compile(r"(?<![\d.:])([01]?\d|2[0-3])(?:[:.]|\s?h\s?)([0-5]\d)(?!\d|:\d|\s?[ap]\.?m\b)")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _NUMBER = re.compile(r"\d+")
 
@@ -193,10 +193,17 @@ def _retold(message: Message, wording: Wording, earlier: Sequence[Said], old: se
     summary_is_old = "summary" in old or (message.status is Status.RETRACTED and not earlier)
     before = message.summary if summary_is_old or not earlier else earlier[-1].words("summary", wording.language)[0]
     first = next((said for said in earlier if said.words("summary", wording.language) == (before,)), None)
+    open_ones = [said for said in earlier if said.written.get("status") != message.status]
+    was_news = "title" in old and "title" not in _outdated(message, wording.language, open_ones)
     return {
         "headline": message.title if is_news and not repeated and (earlier or not summary_is_old) else None,
         "summary_is_old": summary_is_old,
-        "said_before": {"summary": before, "at": wording.moment(first.at) if first else None},
+        "said_before": {
+            "title": next(iter(earlier[0].words("title", wording.language) if earlier else ()), message.title),
+            "headline": message.title if was_news and not repeated else None,
+            "summary": before,
+            "at": wording.moment(first.at) if first else None,
+        },
     }
 
 

@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from outagecast.call import Call
-from outagecast.channel import Channel, Finds, OnDoubt
-from outagecast.doubt import Doubt, Sight, may_repeat, meaning, verdict
+from outagecast.channel import Channel, Edits, Finds, OnDoubt, Semantics
+from outagecast.doubt import EDITING, Doubt, Sight, may_repeat, meaning, verdict
 from outagecast.errors import ConfigError, OutagecastError, Rejected, Unavailable
 from outagecast.ledger import UNSURE_FOR, Entry, Event, every_entry
 from outagecast.model import DOUBTFUL, Delivery, Receipt, State
@@ -141,7 +141,7 @@ class Lane:
     def _attempt(self, adapter: Channel, entry: Entry) -> Exception | None:
         """Send once and write down what is certain of it; the error, if that was about the whole account."""
         run = self._run
-        outcome = _outcome(lambda: adapter.send(entry.delivery))
+        outcome = _outcome(lambda: _publish(adapter, entry.delivery))
         event = meaning(outcome)
         if isinstance(outcome, Rejected) and outcome.duplicate:
             # The provider says it carries this already: that is evidence, and its receipt is worth having.
@@ -188,7 +188,7 @@ class Lane:
         if first is None or self._run.is_over() or (adapter := self._adapter()) is None:
             return
         try:
-            if adapter.semantics.on_doubt is not OnDoubt.HOLD:
+            if _semantics(adapter, first.delivery).on_doubt is not OnDoubt.HOLD:
                 return  # a repeat is harmless there, or promised
             for entry in [first] if self._config.is_bulk else [first, *fresh]:
                 if receipt := self._seen_before(adapter, entry.delivery):
@@ -237,11 +237,12 @@ class Lane:
         if isinstance(found, Exception):
             run.tell(Progress(entry.channel, Event.LOST, entry.state, words_of(found)))
             return not _is_general(found)
-        event = verdict(adapter.semantics, Doubt.of(entry), sight, now)
+        semantics = _semantics(adapter, entry.delivery)
+        event = verdict(semantics, Doubt.of(entry), sight, now)
         if event is Event.REPLAYED:
             is_early = entry.not_before is not None and now < entry.not_before
             # The look-up may have taken long, and a key that was known when it began be forgotten.
-            if may_resend and not is_early and may_repeat(adapter.semantics, Doubt.of(entry), run.clock.now()):
+            if may_resend and not is_early and may_repeat(semantics, Doubt.of(entry), run.clock.now()):
                 run.record(entry, event, reason=entry.reason)
                 self._asked.discard(entry.id)
                 self._dead = self._attempt(adapter, entry)
@@ -256,6 +257,16 @@ def _outcome(call: Callable[[], T]) -> T | Exception:
         return call()
     except Exception as error:  # noqa: BLE001 - a bug in an adapter must not end the run
         return error
+
+
+def _publish(adapter: Channel, delivery: Delivery) -> Receipt:
+    """Put the words into the post that they replace, else into one of their own."""
+    return adapter.edit(delivery) if delivery.edits and isinstance(adapter, Edits) else adapter.send(delivery)
+
+
+def _semantics(adapter: Channel, delivery: Delivery) -> Semantics:
+    """What a repeat of this delivery does."""
+    return EDITING if delivery.edits and isinstance(adapter, Edits) else adapter.semantics
 
 
 def _close(adapter: Channel | None) -> None:

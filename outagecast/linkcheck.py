@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from outagecast import __version__, facts, registry
-from outagecast.call import Call, DeadlineExceeded
 from outagecast.text import clean
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 WITHIN = 2.0  # seconds for all links together
 MOST = 20  # links that are asked for; nobody writes more
 _HOPS = 5  # redirects that are followed
-_GRACE = 0.1  # seconds in which a call that was cut off says so
+_GRACE = 0.1  # seconds in which a connection that timed out says so
 # It is there, and wants something of the reader, or of machines such as ours: a login, another method, patience.
 _THERE = frozenset({401, 403, 405, 407, 429})
 _MOVED = frozenset({301, 302, 303, 307, 308})
@@ -94,18 +93,16 @@ class _Asked:
         self._is_known = threading.Event()
 
     def begin(self) -> None:
-        call = Call(WITHIN)
-        threading.Thread(target=self._ask, args=(call,), name="link", daemon=True).start()
+        # Nobody waits for the thread itself: a server that sends a byte a second would keep it.
+        threading.Thread(target=self._ask, name="link", daemon=True).start()
 
     def answer(self, within: float) -> str | None:
         """Why it does not open, empty where it does, None while that is not known."""
         return self._why if self._is_known.wait(within) else None
 
-    def _ask(self, call: Call) -> None:
+    def _ask(self) -> None:
         try:
-            self._why = call.run(lambda: _trouble(self.address))
-        except (DeadlineExceeded, TimeoutError):
-            self._why = _SILENT
+            self._why = _trouble(self.address)
         except Exception as error:  # noqa: BLE001 - whatever comes of it, it is no reason to announce nothing
             self._why = _words(error)
         finally:

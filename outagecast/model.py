@@ -165,3 +165,4 @@ class Delivery:
     attempted_at: datetime | None = None  # when the first attempt began: the lower bound of a look-up
     expires_at: datetime | None = None  # after it the text is stale: tell the provider where it can be told
     thread: Receipt | None = None  # what this target already carries of the incident, to reply to
+    edits: Receipt | None = None  # the post whose words these replace, where the channel can edit

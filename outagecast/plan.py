@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from outagecast import links, sequel
@@ -29,9 +30,11 @@ class Reason(StrEnum):
 
     NOT_ANNOUNCED = "nothing was ever announced there"
     NOT_CARRIED = "this channel does not carry this status"
+    NO_FOLLOW_UP = "this channel carries no follow-up after the end"
     REFUSED = "it was refused for a reason of the recipient's own"
     SAME_WORDS = "the same words are already there"
     PERHAPS_THERE = "the same words may be there already, from an earlier update"
+    TAKEN_BACK = "it was taken back there already"
 
 
 class Target(NamedTuple):
@@ -39,6 +42,13 @@ class Target(NamedTuple):
 
     address: str
     language: str
+
+
+class Words(NamedTuple):
+    """What one channel says in the place of the plan's message."""
+
+    message: Message
+    earlier: tuple[Said, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,8 @@ class PlannedChannel:
     is_open: bool = False  # its deliveries are in the ledger already, with their bytes
     sequels: Mapping[Target, Sequel] = field(default_factory=dict)  # what it is to who heard an earlier one
     sequel: Sequel | None = None  # what it is to most of those who will get it
+    edits: Mapping[Target, str] = field(default_factory=dict)  # the post that its words replace, where they do
+    words: Words | None = None  # its own, where it takes back what was said here and not elsewhere
 
     @property
     def name(self) -> str:
@@ -68,9 +80,10 @@ class PlannedChannel:
 
     @property
     def languages_needed(self) -> tuple[str, ...]:
-        """The languages that some target reads, in the config's order."""
+        """The languages that some target reads, in the config's order; last those that it names no more."""
         read = {target.language for target in self.targets}
-        return tuple(language for language in self.config.options.languages or () if language in read)
+        named = tuple(language for language in self.config.options.languages or () if language in read)
+        return (*named, *sorted(read - {*named}))
 
     @property
     def is_first_word(self) -> bool:
@@ -91,6 +104,7 @@ class Plan:
     channels: tuple[PlannedChannel, ...]
     earlier: tuple[Said, ...] = ()  # what was said before, oldest first, and this message outdates
     ends: tuple[Said, ...] = ()  # the closing words that a follow-up tells more about
+    corrects: int | None = None  # the number of the update that it puts right
     warnings: tuple[str, ...] = ()
 
 
@@ -115,12 +129,12 @@ def draw(
     _check_links(message, config.organisation)
     same = _position(message, past)
     if same is None:
-        sequel.check(message, past, reopen=reopen)
+        sequel.check(message, past.right, reopen=reopen)
     as_of = same.opened_at if same else now
     number = same.number if same else len(past.updates) + 1
     channels = tuple(_channel(message, channel, audiences.get(channel.name), past, number) for channel in chosen)
     drawn = Plan(
-        message=_with_defaults(message, config),
+        message=with_defaults(message, config),
         number=number,
         is_new=same is None,
         as_of=as_of,
@@ -129,7 +143,7 @@ def draw(
         channels=channels,
         earlier=tuple(_said(past, OUTDATES.get(message.status, ()))),
         ends=tuple(_said(past, (message.status,))) if message.status.is_closing else (),
-        warnings=tuple(_advice(message, past, audiences, now)),
+        warnings=tuple(_advice(message, past.right, audiences, now)),
     )
     _check_expiry(drawn, config, now)
     return drawn
@@ -175,8 +189,17 @@ def expiry(channel: ChannelConfig, plan: Plan, config: Config) -> datetime | Non
     return max(plan.next_update_at, plan.as_of) + config.promise.update_every
 
 
-def openings(plan: Plan, variants: Sequence[Variant], config: Config) -> Iterator[Opening]:
-    """The deliveries to open: one a target, each ready, or passed over with the reason."""
+def openings(
+    plan: Plan,
+    variants: Sequence[Variant],
+    config: Config,
+    plain: Mapping[tuple[str, str], str] = MappingProxyType({}),
+) -> Iterator[Opening]:
+    """The deliveries to open: one a target, each ready, or passed over with the reason.
+
+    ``plain`` are the digests, by channel and language, of what would be said were it no correction: where that is there
+    already, nothing was wrong.
+    """
     words = {(item.channel, item.language): item for item in variants}
     for channel in plan.channels:
         if channel.is_open:
@@ -184,7 +207,8 @@ def openings(plan: Plan, variants: Sequence[Variant], config: Config) -> Iterato
         expires_at = expiry(channel.config, plan, config)
         for target in channel.targets:
             variant = words[channel.name, target.language]
-            state, reason = _opening_state(plan, channel, target, variant.digest)
+            digests = {variant.digest, plain.get((channel.name, target.language), variant.digest)}
+            state, reason = _opening_state(plan, channel, target, digests)
             doubted = channel.carried.get(target) if state is State.IN_DOUBT else None
             yield Opening(
                 channel=channel.name,
@@ -194,15 +218,16 @@ def openings(plan: Plan, variants: Sequence[Variant], config: Config) -> Iterato
                 reason=reason,
                 expires_at=expires_at,
                 attempted_at=doubted.attempted_at if doubted else None,
+                edits=channel.edits.get(target) if state is State.READY else None,
             )
 
 
-def _opening_state(plan: Plan, channel: PlannedChannel, target: Target, digest: str) -> tuple[State, str | None]:
+def _opening_state(plan: Plan, channel: PlannedChannel, target: Target, digests: set[str]) -> tuple[State, str | None]:
     carried = channel.carried.get(target)
     why_not = _passed_over(plan.message.status, channel.config, carried, channel.sequels.get(target))
     if why_not:
         return State.SKIPPED, why_not
-    if carried and carried.digest == digest:
+    if carried and carried.digest in digests:
         if carried.state in {State.ACCEPTED, State.VERIFIED}:
             return State.UNCHANGED, Reason.SAME_WORDS
         if carried.state in DOUBTFUL:  # to send the same words again could put them there twice
@@ -210,17 +235,17 @@ def _opening_state(plan: Plan, channel: PlannedChannel, target: Target, digest: 
     return State.READY, None
 
 
-def _passed_over(
-    status: Status, config: ChannelConfig, carried: Carried | None, its: Sequel | None
-) -> Reason | None:
+def _passed_over(status: Status, config: ChannelConfig, carried: Carried | None, its: Sequel | None) -> Reason | None:
     """Why a target that carries this of the incident gets no update of this status, if so."""
     if carried and carried.state is State.FAILED:
         return Reason.REFUSED
+    if its is Sequel.CORRECTION:  # who was told something wrong must hear what is right
+        return None
     if carried is None and status.is_closing:
         return Reason.NOT_ANNOUNCED
     on = config.options.on or ()
     if its is Sequel.FOLLOW_UP:
-        return None if FOLLOW_UP in on else Reason.NOT_CARRIED
+        return None if FOLLOW_UP in on else Reason.NO_FOLLOW_UP
     # Who was told that it is over must hear that it is back, as if for the first time.
     is_first = carried is None or its is Sequel.BACK
     return None if status in on or (is_first and FIRST in on) else Reason.NOT_CARRIED
@@ -267,7 +292,8 @@ def _position(message: Message, past: Past) -> Update | None:
     return newest_update if newest_update and newest_update.fingerprint == message.fingerprint else None
 
 
-def _with_defaults(message: Message, config: Config) -> Message:
+def with_defaults(message: Message, config: Config) -> Message:
+    """The message with the organisation's contact, where it names none."""
     organisation, contact = config.organisation, message.contact
     filled = Contact(phone=contact.phone or organisation.phone, url=contact.url or organisation.status_page)
     return replace(message, contact=filled)

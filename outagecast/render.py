@@ -93,7 +93,8 @@ class _Rendering:
 
     @cached_property
     def _message(self) -> Message:
-        return self.plan.message.translated(self.book.language)
+        words = self.channel.words
+        return (words.message if words else self.plan.message).translated(self.book.language)
 
     @cached_property
     def _given(self) -> dict[str, Any]:
@@ -110,6 +111,8 @@ class _Rendering:
     @property
     def _earlier(self) -> tuple[Said, ...]:
         """What is no news here; to who was told of the end, neither is what that said."""
+        if self.channel.words:
+            return self.channel.words.earlier
         if self.channel.sequel is not Sequel.FOLLOW_UP:
             return self.plan.earlier
         return tuple(sorted((*self.plan.earlier, *self.plan.ends), key=lambda said: said.at))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from outagecast import measure, promises, registry, render
+from outagecast import measure, promises, registry, render, score
+from outagecast.changes import Change, Earlier
 from outagecast.config import ChannelConfig, Price, Promise
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
 from outagecast.ledger import Entry, Ledger, Opening, Update
@@ -83,6 +84,8 @@ class ChannelReport:
     owner: str | None = None  # whom to call about the channel's account
     read_back: ReadBack | None = None  # what this run's look at it came to, if it looked
     difference: Difference | None = None
+    deleted: int = 0  # earlier posts that this run took down
+    previous: Mapping[str, Earlier] = field(default_factory=dict)  # by language, the words it carries already
 
     @property
     def published(self) -> str:
@@ -124,11 +127,12 @@ class ChannelReport:
             "owner": self.owner,
             "retry_after_s": self.retry_after_s,
             "read_back": self.read_back and self.read_back.value,
+            "deleted": self.deleted,
             "difference": self.difference
             and {name: getattr(self.difference, name) for name in ("language", "part", "sent", "seen")},
             "cost": self.cost
             and {"units": self.cost.units, "amount": str(self.cost.total), "currency": self.cost.price.currency},
-            "variants": [_variant(variant) for variant in self.variants],
+            "variants": [_variant(variant, self.previous.get(variant.language)) for variant in self.variants],
         }
 
 
@@ -144,9 +148,11 @@ class Report:
     exit_code: ExitCode = ExitCode.DONE
     overdue: bool = False
     next_update_at: datetime | None = None
+    corrects: int | None = None  # the update whose words this one puts right
     course: Course | None = None
     errors: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
+    changes: Sequence[Change] = ()  # since the update before
     channels: Sequence[ChannelReport] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -157,6 +163,7 @@ class Report:
             "incident": self.incident,
             "update": self.update,
             "status": self.status,
+            "corrects": self.corrects,
             "mode": self.mode,
             "digest": self.digest,
             "exit_code": int(self.exit_code),
@@ -165,6 +172,7 @@ class Report:
             **_course(self.course),
             "errors": [{name: getattr(problem, name) for name in names} for problem in self.errors],
             "warnings": list(self.warnings),
+            "changes": [change.as_json() for change in self.changes],
             "channels": [channel.as_json() for channel in self.channels],
         }
 
@@ -182,7 +190,7 @@ def _stamp(time: datetime | None) -> str | None:
     return time.isoformat(timespec="seconds") if time else None
 
 
-def _variant(variant: Variant) -> dict[str, Any]:
+def _variant(variant: Variant, previous: Earlier | None) -> dict[str, Any]:
     return {
         "language": variant.language,
         "parts": dict(variant.parts),
@@ -192,6 +200,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "rung": variant.rung,
         "source": variant.source,
         "facts": {"carried": list(variant.carried), "left_out": list(variant.left_out)},
+        "previous": previous and previous.as_json(),
     }
 
 
@@ -362,7 +371,7 @@ def course(
     known = sorted(channels.values(), key=lambda channel: channel.is_bulk)
     parties = [Party(channel.name, channel.options.required, channel.options.on or ()) for channel in known]
     parties += [Party(name, required=False) for name in matrix if name not in channels]
-    return promises.course(updates, matrix, parties, promise, now)
+    return score.scored(promises.course(updates, matrix, parties, promise, now))
 
 
 def next_action(incident: str, channel: str, state: State, *, configured: bool) -> str | None:

@@ -20,6 +20,7 @@ from outagecast.config import ChannelConfig, Config
 from outagecast.errors import ConfigError, ExitCode, OutagecastError, Problem, Rejected, Unavailable, UsageError
 from outagecast.message import Message
 from outagecast.model import Delivery, Recipient, Status, Variant
+from outagecast.report import Report
 from outagecast.text import clean
 
 STAMP = "TEST: "
@@ -119,21 +120,8 @@ def judge(trials: Sequence[Trial]) -> ExitCode:
 
 def as_json(trials: Sequence[Trial], status: Status) -> dict[str, Any]:
     """One JSON object, of the report's shape."""
-    code = judge(trials)
-    return {
-        "schema_version": 1,
-        "incident": None,
-        "update": None,
-        "status": status.value,
-        "mode": "test",
-        "digest": None,
-        "exit_code": int(code),
-        "exit_name": code.label,
-        "overdue": False,
-        "errors": [],
-        "warnings": [],
-        "channels": [trial.as_json() for trial in trials],
-    }
+    shape = Report(status=status.value, mode="test", exit_code=judge(trials)).as_json()
+    return {**shape, "channels": [trial.as_json() for trial in trials]}
 
 
 def recipient(given: str) -> tuple[Literal["phone", "email"], str]:

@@ -26,8 +26,9 @@ import pytest
 import yaml
 
 from outagecast import audience, config, document, message, plan, render
+from outagecast.config import ChannelConfig
 from outagecast.errors import MessageError
-from outagecast.ledger import Entry, Event, Ledger, Move, Past, Update
+from outagecast.ledger import Carried, Entry, Event, Ledger, Move, Past, Update
 from outagecast.model import Recipient, State, Variant
 from outagecast.rehearsal import Providers
 from outagecast.transitions import TRANSITIONS
@@ -321,6 +322,7 @@ class Newsroom:
             "channels": {kind: {"kind": kind, **settings} for kind, settings in CHANNELS.items()},
         }
         self.updates: list[Update] = []
+        self.carry = False  # whether everybody got all that was said
 
     @property
     def config(self) -> config.Config:
@@ -357,7 +359,7 @@ class Newsroom:
         )
         self.updates.append(update)
 
-    def plan(self, *kinds: str, **facts: Any) -> plan.Plan:
+    def plan(self, *kinds: str, reopen: bool = False, **facts: Any) -> plan.Plan:
         """The plan for a message, on these channels or all."""
         settings = self.config
         people = tuple(Recipient("someone", language) for language in settings.organisation.languages)
@@ -366,19 +368,28 @@ class Newsroom:
             self.message(**facts),
             settings,
             audiences=dict.fromkeys(("twilio_sms", "smtp"), crowd),
-            past=Past("card-payments", tuple(self.updates)),
+            past=Past("card-payments", tuple(self.updates), self._carried(settings.channels)),
             only=kinds,
+            reopen=reopen,
             now=self.now,
         )
 
-    def variants(self, *kinds: str, **facts: Any) -> list[Variant]:
-        """The message's variants on these channels, or all."""
-        return render.variants(self.plan(*kinds, **facts), self.templates)
+    def _carried(self, channels: Mapping[str, ChannelConfig]) -> dict[tuple[str, str, str], Carried]:
+        newest = Carried(len(self.updates), State.ACCEPTED, "")
+        return {
+            (name, "someone" if channel.is_bulk else "", language): newest
+            for name, channel in channels.items()
+            for language in (channel.options.languages or ()) * bool(self.updates and self.carry)
+        }
 
-    def texts(self, *kinds: str, **facts: Any) -> dict[str, str]:
+    def variants(self, *kinds: str, reopen: bool = False, **facts: Any) -> list[Variant]:
+        """The message's variants on these channels, or all."""
+        return render.variants(self.plan(*kinds, reopen=reopen, **facts), self.templates)
+
+    def texts(self, *kinds: str, reopen: bool = False, **facts: Any) -> dict[str, str]:
         """Each part of each variant, by ``kind.part``, in the first language of each channel."""
         found: dict[str, str] = {}
-        for variant in self.variants(*kinds, **facts):
+        for variant in self.variants(*kinds, reopen=reopen, **facts):
             for part, text in variant.parts.items():
                 found.setdefault(f"{variant.kind}.{part}", text)
         return found

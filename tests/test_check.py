@@ -96,6 +96,32 @@ def test_a_mail_server_hears_no_mail_command(bank: Bank, look: Callable[..., lis
     assert heard == ["EHLO", "NOOP", "QUIT"]
 
 
+@pytest.mark.parametrize(
+    ("watch", "words"),
+    [
+        ({"command": ["sh", "-c", "true"], "webhook": "env:MY_HOOK"}, None),
+        ({"command": ["./incident.yaml"]}, "the command ./incident.yaml is not there, or is no program"),
+        ({"command": ["no-such-program"]}, "the command no-such-program is not there, or is no program"),
+        ({"webhook": "env:NO_HOOK"}, "the webhook: the environment variable NO_HOOK is not set"),
+        ({"webhook": "env:MY_WORD"}, "the webhook env:MY_WORD holds no web address"),
+    ],
+)
+def test_nobody_to_warn_is_a_warning(
+    bank: Bank,
+    look: Callable[..., list[Item]],
+    monkeypatch: pytest.MonkeyPatch,
+    watch: dict[str, Any],
+    words: str | None,
+) -> None:
+    monkeypatch.setenv("MY_HOOK", "https://hooks.example.com/T0/swordfish")
+    monkeypatch.setenv("MY_WORD", "swordfish")
+    bank.config["watch"] = watch
+
+    item = of(look("banner"), "watch")
+
+    assert (item.verdict, item.words) == ((WARN, words) if words else (OK, "somebody can be warned"))
+
+
 # --- time
 
 

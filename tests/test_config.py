@@ -122,8 +122,8 @@ def test_what_is_not_said_has_its_default(load: Load) -> None:
         "email": ("en", "ro"),
     }
     personal = ("first", Status.RESOLVED, Status.SCHEDULED, Status.RETRACTED)
-    every = ("first", *Status)
-    assert {"x": every, "facebook": every, "banner": every, "sms": personal, "email": personal} == {
+    every = ("first", *Status, "follow_up")
+    assert {"x": every, "facebook": every, "banner": every, "sms": personal, "email": (*personal, "follow_up")} == {
         name: channel.options.on for name, channel in found.channels.items()
     }
     assert [name for name, channel in found.channels.items() if not channel.options.links] == ["sms"]

@@ -22,7 +22,8 @@ import click
 import jinja2
 import pytest
 
-from outagecast import app, check, config, facts, message, promises, registry, remind, render, schema
+from outagecast import app, check, config, facts, message, promises, registry, remind, render, schema, score
+from outagecast.changes import Change, Earlier
 from outagecast.channel import Carries
 from outagecast.cli import COMMANDS, cli
 from outagecast.cli.words import WORDS
@@ -229,10 +230,18 @@ def everything() -> Report:
     update = Update("cards", 1, Status.RESOLVED, "", "{}", "", SIX_FORTY, "ana@desk", SIX_FORTY)
     others = [promises.Party(name, on=config.EVERY_STATUS) for name in ("x", "facebook")]
     told = {"x": {1: promises.Cell(State.ACCEPTED, 1, 1, 0, SIX_FORTY, SIX_FORTY)}}
-    over = promises.course([update], told, others, config.Promise(), SIX_FORTY)
+    over = score.scored(promises.course([update], told, others, config.Promise(), SIX_FORTY))
     silent = dataclasses.replace(over.rows[1], standing=promises.Standing.SILENT)
     course = dataclasses.replace(over, rows=[over.rows[0], silent])
-    return Report(incident="cards", course=course, errors=(Problem("bad"),), warnings=("look",), channels=(channel,))
+    channel = dataclasses.replace(channel, previous={"en": Earlier(1, {"text": "Cards work."})})
+    return Report(
+        incident="cards",
+        course=course,
+        errors=(Problem("bad"),),
+        warnings=("look",),
+        changes=(Change("cause", "unknown", "A power cut."),),
+        channels=(channel,),
+    )
 
 
 def leaves(value: object, at: str = "") -> Iterator[str]:
@@ -250,14 +259,14 @@ def leaves(value: object, at: str = "") -> Iterator[str]:
 def test_every_key_of_the_json_has_a_row_and_every_row_a_key() -> None:
     documented = [names(row[0])[0] for row in rows("docs/json.md", "key")]
 
-    assert sorted(documented) == sorted(leaves(json.loads(json.dumps(everything().as_json()))))
+    assert sorted(documented) == sorted({*leaves(json.loads(json.dumps(everything().as_json())))})
 
 
 def test_every_key_of_a_watchs_json_has_a_row_and_every_row_a_key() -> None:
     found = {"incidents": [everything().course.as_json()]}  # type: ignore[union-attr]
     documented = [names(row[0])[0] for row in rows("docs/json.md", "watch")]
 
-    assert [name for name in documented if name.startswith("incidents")] == list(leaves(json.loads(json.dumps(found))))
+    assert [name for name in documented if name.startswith("incidents")] == list(dict.fromkeys(leaves(found)))
 
 
 def test_every_key_of_a_warning_has_a_row_and_every_row_a_key() -> None:

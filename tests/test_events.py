@@ -322,6 +322,7 @@ def test_a_reader_who_reads_nothing_delays_nobody_by_more_than_a_second(fifo: Pa
         took = time.monotonic() - began
     finally:
         os.close(reader)
+    assert events._is_written.wait(5)  # and the pipe it waited for is broken now
 
     assert noted < 0.9
     assert took < 2.5

@@ -293,7 +293,7 @@ def test_the_json_has_the_shape_that_runbooks_read(judged: Judge) -> None:
     ).as_json()
     assert list(whole) == [
         *("schema_version", "incident", "update", "status", "mode", "digest", "exit_code", "exit_name", "overdue"),
-        *("next_due_at", "updates", "silent", "score", "errors", "warnings", "channels"),
+        *("next_due_at", "updates", "silent", "score", "errors", "warnings", "changes", "channels"),
     ]
     assert (whole["schema_version"], whole["exit_code"], whole["exit_name"], whole["mode"]) == (
         1,
@@ -319,6 +319,7 @@ def test_the_json_has_the_shape_that_runbooks_read(judged: Judge) -> None:
             "rung": 1,
             "source": "en/x.text.j2",
             "facts": {"carried": ["title"], "left_out": ["cause"]},
+            "previous": None,
         }
     ]
 

@@ -86,6 +86,10 @@ WORK_DONE: Facts = WORK | {
     "workaround": None,
     "aftermath": "Payments you had scheduled for today will go out as usual.",
 }
+MORE: Facts = BACK | {
+    "cause": "A change to our payments system failed its checks, and nobody was watching it.",
+    "compensation": "We will refund every fee it cost you by 31 December; you need do nothing.",
+}
 WRONG: Facts = {
     "status": "retracted",
     "retraction_reason": "A fault in our own monitoring misled us; cards have worked all evening.",
@@ -177,6 +181,52 @@ STORIES: dict[str, tuple[str, list[tuple[str, Facts]], Facts]] = {
         | {"aftermath": "No payment was affected."},
     ),
     "retracted-old-summary": (clock("20:00"), [(clock("18:50"), CARDS)], CARDS | WRONG | {"components": WORKING}),
+    "resolved-follow-up": (
+        clock("10:00", 23),
+        [(clock("18:50"), CARDS), (clock("21:40"), BACK)],
+        MORE,
+    ),
+    "resolved-follow-up-old-summary": (
+        clock("10:00", 23),
+        [(clock("18:50"), CARDS), (clock("21:40"), CARDS | {"status": "resolved", "components": WORKING})],
+        MORE | {"title": None, "summary": None},
+    ),
+    "resolved-follow-up-new-words": (
+        clock("10:00", 23),
+        [(clock("18:50"), CARDS), (clock("21:40"), BACK)],
+        MORE
+        | {"title": "What went wrong with our cards on Sunday"}
+        | {"summary": "A change of ours stopped all card payments for more than two hours."},
+    ),
+    "resolved-follow-up-cause-unknown": (
+        clock("10:00", 23),
+        [(clock("18:50"), CARDS), (clock("21:40"), BACK)],
+        MORE | {"cause": "unknown"},
+    ),
+    "scheduled-reminder": (clock("10:00", 28), [(clock("10:00"), WORK)], WORK | {"scope": "Everyone."}),
+    "scheduled-moved": (clock("10:00", 28), [(clock("10:00"), WORK)], NIGHT),
+    "completed-follow-up": (
+        clock("10:00", 30),
+        [(clock("10:00"), WORK), (clock("04:30", 29), WORK_DONE)],
+        WORK_DONE | {"aftermath": "Payments you had scheduled for Sunday went out as usual."},
+    ),
+    "investigating-again": (
+        clock("22:30"),
+        [(clock("18:50"), CARDS), (clock("21:40"), BACK)],
+        CARDS | {"started_at": clock("22:20")},
+    ),
+    "identified-again": (
+        clock("22:30"),
+        [(clock("18:50"), CARDS), (clock("21:40"), BACK)],
+        FOUND,
+    ),
+    "in_progress-again": (
+        clock("04:50", 29),
+        [(clock("10:00"), WORK), (clock("04:30", 29), WORK_DONE)],
+        WORK
+        | {"status": "in_progress", "title": "Our app and internet banking are off again"}
+        | {"summary": "You cannot use either until we are done.", "next_update_at": clock("05:00", 29)},
+    ),
     "retracted-planned-work": (
         clock("09:00", 28),
         [(clock("10:00"), WORK)],
@@ -186,6 +236,7 @@ STORIES: dict[str, tuple[str, list[tuple[str, Facts]], Facts]] = {
 }
 
 
+SEQUELS = ("follow-up", "reminder", "moved", "again")  # read by who heard the one before
 _TOLD: dict[str, dict[str, str]] = {}
 
 
@@ -197,7 +248,9 @@ def told(newsroom: Newsroom, story: str) -> dict[str, str]:
     for at, said in earlier:
         newsroom.said(datetime.fromisoformat(at), **said)
     newsroom.now = datetime.fromisoformat(now)
-    return _TOLD.setdefault(story, newsroom.texts(**facts))
+    newsroom.carry = story.partition("-")[2].startswith(SEQUELS)
+    newsroom.settings["channels"]["twilio_sms"]["on"] = ["first", *Status, "follow_up"]
+    return _TOLD.setdefault(story, newsroom.texts(**facts, reopen=story.endswith("-again")))
 
 
 def test_there_is_a_story_for_every_status() -> None:

@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "announce": ("outagecast.cli.announce:announce", "Announce an incident on every channel."),
         "resume": ("outagecast.cli.incident:resume", "Finish what was begun."),
         "settle": ("outagecast.cli.incident:settle", "Say what became of a delivery in doubt."),
+        "retract": ("outagecast.cli.retract:retract", "Take back a false alarm, everywhere it went."),
     },
     "Look": {
         "status": ("outagecast.cli.incident:status", "Show what each channel carries."),
@@ -165,10 +166,14 @@ def _columns() -> int:
 def _fail(arguments: list[str], problems: tuple[Problem, ...], code: ExitCode) -> int:
     from outagecast.cli import output
 
-    is_live = "announce" in arguments and "--dry-run" not in arguments
+    is_live = {"announce", "retract"} & set(arguments) and "--dry-run" not in arguments
     is_dry = "preview" in arguments or "--dry-run" in arguments
     output.failure(
-        problems, code, mode="dry_run" if is_dry else "live", wants_json="--json" in arguments, was_to_send=is_live
+        problems,
+        code,
+        mode="dry_run" if is_dry else "live",
+        wants_json="--json" in arguments,
+        was_to_send=bool(is_live),
     )
     return code
 

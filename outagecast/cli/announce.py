@@ -24,12 +24,15 @@ class Request(NamedTuple):
     """Which message, and where it goes."""
 
     invocation: Invocation
-    source: str
+    source: str | None  # a file, - for standard input; None where it builds on the incident's last update
+    incident: str | None
     status: str | None
     facts: tuple[str, ...]
     only: tuple[str, ...]
     without: tuple[str, ...]
     accept_bad_rows: bool
+    reopen: bool
+    correct: bool
     asks_links: bool
 
 
@@ -40,21 +43,42 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
         invocation: Invocation,
         /,
         *,
-        message: str,
+        message: str | None,
+        incident: str | None,
         status: str | None,
         facts: tuple[str, ...],
         only: tuple[str, ...],
         without: tuple[str, ...],
         accept_bad_rows: bool,
+        reopen: bool,
+        correct: bool,
         no_link_check: bool,
         **rest: Any,
     ) -> int:
-        return command(
-            Request(invocation, message, status, facts, only, without, accept_bad_rows, not no_link_check), **rest
+        _require_one(message, incident)
+        request = Request(
+            invocation=invocation,
+            source=message,
+            incident=incident,
+            status=status,
+            facts=facts,
+            only=only,
+            without=without,
+            accept_bad_rows=accept_bad_rows,
+            reopen=reopen,
+            correct=correct,
+            asks_links=not no_link_check,
         )
+        return command(request, **rest)
 
     options: tuple[Callable[[Any], Any], ...] = (
-        click.argument("message", metavar="MESSAGE"),
+        click.argument("message", metavar="[MESSAGE]", required=False),
+        click.option(
+            "--incident",
+            metavar="SLUG",
+            shell_complete=complete.incidents,
+            help="No file: say what this incident's last update said, but for --status and --set.",
+        ),
         click.option(
             "--status",
             metavar="STATUS",
@@ -64,6 +88,8 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--set", "facts", metavar="FACT=VALUE", multiple=True, help="Say this fact instead of the file's."
         ),
+        click.option("--correct", is_flag=True, help="Something in the last update was wrong: this puts it right."),
+        click.option("--reopen", is_flag=True, help="It is back: an open status after resolved, completed, retracted."),
         click.option(
             *("--channel", "only"),
             metavar="NAME",
@@ -93,6 +119,16 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
+def _require_one(message: str | None, incident: str | None) -> None:
+    """Raises UsageError unless exactly one of them is given."""
+    if message is None and incident is None:
+        hint = "name a message file; or --incident SLUG to build on an incident's last update"
+        raise UsageError(Problem("there is no message", hint))
+    if message is not None and incident is not None:
+        hint = f"leave out --incident to say what {message} says"
+        raise UsageError(Problem("a message file and --incident do not go together", hint))
+
+
 @click.command(short_help="Show what every channel would say; send nothing.")
 @_takes_message
 @click.option(
@@ -112,11 +148,12 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
 def preview(request: Request, *, wants_json: bool, page: Path | None, address: str | None, yes: bool) -> int:
     """Show exactly what every channel would say; send nothing, or a test to yourself.
 
-    MESSAGE is a file, or - for standard input.
+    MESSAGE is a file, or - for standard input. Of an update it also shows what changed since the one before.
 
     \b
     Examples:
       outagecast preview incident.yaml --channel x --channel sms
+      outagecast preview --incident card-payments --status monitoring
       outagecast preview incident.yaml --html wall.html
       outagecast preview incident.yaml --send-to ana@example.com
     """
@@ -171,6 +208,7 @@ def announce(
     Examples:
       outagecast announce incident.yaml
       outagecast announce incident.yaml --status identified --set "cause=A power cut."
+      outagecast announce --incident card-payments --status monitoring --set ended_at=2026-11-22T20:50+11:00
       outagecast announce incident.yaml --yes --json        in a runbook
     """
     from outagecast.cli import progress
@@ -185,6 +223,8 @@ def announce(
         )
     session = _Session(request)
     if yes:
+        if request.incident:
+            output.changes(session.prepared.report, verbose=verbose)
         output.advice(session.prepared.report.warnings, verbose=verbose)
         session.warn(wait=False)  # nobody could answer: the first word does not wait for it
     elif any(output.is_due(channel) for channel in session.prepared.report.channels):
@@ -247,13 +287,19 @@ class _Session:
             request.invocation.config,
             request.source,
             by=operator(),
+            incident=request.incident,
             stdin=sys.stdin.buffer if request.source == "-" and sys.stdin else None,
             status=request.status,
             facts=request.facts,
         )
         click.get_current_context().call_on_close(self.app.close)
         self.prepared = self.app.prepare(
-            self.said, only=request.only, without=request.without, accept_bad_rows=request.accept_bad_rows
+            self.said,
+            only=request.only,
+            without=request.without,
+            accept_bad_rows=request.accept_bad_rows,
+            reopen=request.reopen,
+            correct=request.correct,
         )
         self.warned: list[str] = []  # of links that do not open
         self._links: Links | None = None
@@ -294,20 +340,20 @@ def _ask(session: _Session) -> None:
         answer = output.question(session.prepared)
         if answer == "send":
             return
-        if answer != "edit":
+        if answer != "edit" or not session.request.source:
             raise click.Abort
-        _edit(session)
+        _edit(session, session.request.source)
 
 
-def _edit(session: _Session) -> None:
+def _edit(session: _Session, source: str) -> None:
     """Have the officer edit the file until it can be announced. Raises what is wrong with it where they give up."""
     from outagecast.secret import withheld
 
     while True:
         try:
-            click.edit(filename=session.request.source, env=withheld())
+            click.edit(filename=source, env=withheld())
         except click.ClickException as error:  # there is no editor: the message they looked at is still good
-            screen.note(f"{error.format_message()} (set EDITOR, or edit {session.request.source} elsewhere)")
+            screen.note(f"{error.format_message()} (set EDITOR, or edit {source} elsewhere)")
             return
         try:
             session.prepare()

@@ -21,6 +21,7 @@ from outagecast.text import printable
 if TYPE_CHECKING:
     from outagecast.app import Prepared
     from outagecast.audience import Audience
+    from outagecast.changes import Earlier
     from outagecast.model import Variant
     from outagecast.plan import PlannedChannel
     from outagecast.report import ChannelReport, Report
@@ -96,7 +97,8 @@ def preview(prepared: Prepared, *, wants_json: bool, verbose: bool, for_people: 
 
 def _head_lines(report: Report, mode: str, columns: int) -> Iterator[str]:
     """Which incident, which update, and whether it is real."""
-    name, *rest = screen.wrap(f"{report.incident}  update {report.update}  {report.status}  {mode}", columns)
+    number = f"update {report.update}{f', corrects {report.corrects}' if report.corrects else ''}"
+    name, *rest = screen.wrap(f"{report.incident}  {number}  {report.status}  {mode}", columns)
     yield click.style(name, bold=True)
     yield from rest
 
@@ -107,6 +109,7 @@ def _preview_lines(prepared: Prepared, columns: int, *, verbose: bool) -> Iterat
     if plan.next_update_at:
         said = f"Next update promised by {clock(plan.next_update_at, plan.organisation.timezone)}."
         yield from screen.wrap(said, columns)
+    yield from _change_lines(report, columns, verbose=verbose)
     yield from _advice_lines(report.warnings, verbose=verbose)
     for channel, planned in zip(report.channels, plan.channels, strict=True):
         yield ""
@@ -117,6 +120,19 @@ def _preview_lines(prepared: Prepared, columns: int, *, verbose: bool) -> Iterat
     yield f"Nothing is sent yet.{gap}{click.style(digest, dim=True)}"
 
 
+def changes(report: Report, *, verbose: bool) -> None:
+    """What an update says otherwise than the one before, on standard error."""
+    for line in _change_lines(report, screen.width(err=True), verbose=verbose):
+        screen.write(line, err=True)
+
+
+def _change_lines(report: Report, columns: int, *, verbose: bool) -> Iterator[str]:
+    from outagecast.cli import changed
+
+    if report.changes:
+        yield from changed.facts(report.changes, (report.update or 1) - 1, columns, verbose=verbose)
+
+
 def _channel_lines(channel: ChannelReport, planned: PlannedChannel, columns: int, *, verbose: bool) -> Iterator[str]:
     """One channel: its heading, then each language's parts exactly as they will go out."""
     readers = Counter(target.language for target in planned.targets)
@@ -125,6 +141,8 @@ def _channel_lines(channel: ChannelReport, planned: PlannedChannel, columns: int
         facts.append(f"{channel.cost.units:,} billed = {channel.cost.total:,.2f} {channel.cost.price.currency}")
     if channel.state.value not in {"ready", "skipped"}:
         facts.append(WORDS[channel.state.value][0].lower())
+    if planned.edits:
+        facts.append("edits the earlier post")
     kind = f" ({channel.kind})" if channel.kind != channel.channel else ""
     yield screen.rule(f"{channel.channel}{kind}", ", ".join(facts), columns)
     if verbose and planned.audience:
@@ -133,7 +151,14 @@ def _channel_lines(channel: ChannelReport, planned: PlannedChannel, columns: int
         yield from screen.wrap(f"Nothing goes out here: {_why_not(channel)}.", columns, "  ")
         return
     for variant in channel.variants:
-        yield from _variant_lines(variant, readers, columns, verbose=verbose, to_people=of_people(channel))
+        yield from _variant_lines(
+            variant,
+            readers,
+            columns,
+            verbose=verbose,
+            to_people=of_people(channel),
+            previous=channel.previous.get(variant.language),
+        )
 
 
 def _audience_lines(audience: Audience) -> Iterator[str]:
@@ -146,16 +171,24 @@ def _audience_lines(audience: Audience) -> Iterator[str]:
 
 def _why_not(channel: ChannelReport) -> str:
     if channel.unchanged:
-        return "it carries these very words already"
+        of_which = max((words.update for words in channel.previous.values()), default=None)
+        return f"it carries these very words already{f', as update {of_which}' if of_which else ''}"
     if not channel.counts.skipped:
         return "there is nobody to tell"
     return channel.error or "it does not carry this status, or nothing was ever announced there"
 
 
 def _variant_lines(
-    variant: Variant, readers: Counter[str], columns: int, *, verbose: bool, to_people: bool
+    variant: Variant,
+    readers: Counter[str],
+    columns: int,
+    *,
+    verbose: bool,
+    to_people: bool,
+    previous: Earlier | None = None,
 ) -> Iterator[str]:
     from outagecast import facts, registry
+    from outagecast.cli import changed
 
     escapes = registry.channel_class(variant.kind).escapes
     for part, text in variant.parts.items():
@@ -169,6 +202,9 @@ def _variant_lines(
         shown = facts.visible(text) if part in escapes else text
         for line in (printable(shown).strip() or "(nothing: it is taken down)").splitlines():
             yield from screen.wrap(line, columns, "    ") or [""]
+        if previous and part in previous.parts:
+            before = facts.visible(previous.parts[part]) if part in escapes else previous.parts[part]
+            yield from changed.words(before, shown, previous.update, columns, verbose=verbose)
     if variant.left_out and any(variant.parts.values()):
         said = f"left out to keep it short: {', '.join(variant.left_out)}"
         yield from (click.style(line, dim=True) for line in screen.wrap(said, columns, "    "))
@@ -196,6 +232,13 @@ def question(prepared: Prepared) -> str:
         answer = screen.ask("Type send to publish, e to edit the file, anything else to stop:")
         return {"send": "send", "e": "edit"}.get(answer, "no")
     return "send" if screen.ask("Send it? [y/N]") in {"y", "yes"} else "no"
+
+
+def confirm(report: Report, word: str, purpose: str) -> bool:
+    """Ask for ``word``, to be typed, once it is clear what is at stake."""
+    for line in _question_lines(report, screen.width(err=True)):
+        screen.write(line, err=True)
+    return screen.ask(f"Type {word} to {purpose}, anything else to stop:") == word
 
 
 def ask_to_edit() -> bool:
@@ -268,7 +311,7 @@ def _status_lines(report: Report, zone: ZoneInfo, columns: int, label: str, *, v
         yield from _state_lines(channel, report, zone, (widest, columns), verbose=verbose)
     yield ""
     yield from matrix.clocks(report.course, zone, columns)
-    yield from _end_lines(report)
+    yield from _end_lines(report, matrix.command(report.course))
 
 
 def _outcome_lines(report: Report, zone: ZoneInfo, columns: int, label: str, *, verbose: bool) -> Iterator[str]:
@@ -285,12 +328,12 @@ def _outcome_lines(report: Report, zone: ZoneInfo, columns: int, label: str, *, 
     yield from _end_lines(report)
 
 
-def _end_lines(report: Report) -> Iterator[str]:
+def _end_lines(report: Report, otherwise: str | None = None) -> Iterator[str]:
     """How it ended, and what to type next."""
     if report.exit_code is not ExitCode.DONE:
         yield click.style(f"\nexit {int(report.exit_code)} ({report.exit_code.label.replace('_', ' ')})", dim=True)
     commands = dict.fromkeys(channel.next_action for channel in report.channels if channel.next_action)
-    for number, command in enumerate(commands):
+    for number, command in enumerate(commands or ([otherwise] if otherwise else [])):
         blank = "\n" if number == 0 and report.exit_code is ExitCode.DONE else ""
         yield f"{blank}{click.style('Next:', bold=True) if number == 0 else '  or:'} {command}"
 
@@ -392,9 +435,11 @@ def _story(channel: ChannelReport, update: int | None, zone: ZoneInfo, *, verbos
         may = "Some may have it." if of_people(channel) else "It may be live."
         lines.append(f"{may} Do not {'send' if of_people(channel) else 'post'} by hand yet.")
     if channel.read_back and channel.state.value == "accepted":
-        lines.append(_SEEN[channel.read_back.value] + (":" if channel.error else ""))
-    if channel.error and channel.state.value != "unchanged" and not channel.difference:
-        lines.append(printable(channel.error))
+        lines.append(_SEEN[channel.read_back.value] + (":" if _has_more(channel) else ""))
+    if _has_more(channel):
+        lines.append(printable(channel.error or ""))
+    if channel.deleted:
+        lines.append(f"{'1 earlier post' if channel.deleted == 1 else f'{channel.deleted} earlier posts'} deleted")
     if channel.differs and not of_people(channel):
         lines.append("Look there now. To say it again, announce an update.")
     if channel.owner and channel.state.value in {"failed", "needs_decision"}:
@@ -406,3 +451,10 @@ def _story(channel: ChannelReport, update: int | None, zone: ZoneInfo, *, verbos
     if verbose:
         lines.append(f"update {channel.update}, {channel.attempts} attempts, {channel.provider_id or 'no provider id'}")
     return lines
+
+
+def _has_more(channel: ChannelReport) -> bool:
+    """Whether its error says something that the screen does not say anyway."""
+    if channel.state.value == "unchanged" or channel.difference:
+        return False
+    return channel.error not in {None, *_SEEN.values()}

@@ -33,10 +33,12 @@ def send_to(request: Request, address: str, *, yes: bool, wants_json: bool) -> i
         request.invocation.config,
         request.source,
         by="",
+        incident=request.incident,
         stdin=sys.stdin.buffer if request.source == "-" and sys.stdin else None,
         status=request.status,
         facts=request.facts,
     )
+    click.get_current_context().call_on_close(its.close)
     trials = trial.prepare(said, its.config, address, only=request.only, without=request.without, clock=its.clock)
     if not yes:
         _ask(trials)

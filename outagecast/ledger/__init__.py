@@ -149,13 +149,13 @@ class Tally:
 
 
 class Reached(NamedTuple):
-    """One target of an incident, and the newest update that is, or may be, out there; None where none ever was."""
+    """One target of an incident, and the newest updates that it knows of; None where there is none."""
 
     channel: str
     target: str
     language: str
-    number: int | None
-    state: State | None
+    number: int | None  # that is, or may be, out there
+    owed: int | None  # that was to go out there and did not, or not yet
 
 
 @dataclass(frozen=True, slots=True)

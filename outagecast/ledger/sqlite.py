@@ -42,7 +42,8 @@ R = TypeVar("R")
 
 _ENTRY = """
     SELECT d.*, v.parts, u.status AS update_status, u.opened_at AS update_opened_at,
-           (SELECT p.provider_id FROM delivery p WHERE p.incident = d.incident AND p.channel = d.channel
+           (SELECT p.provider_id FROM delivery p INDEXED BY delivery_by_target -- else it reads all that went before
+             WHERE p.incident = d.incident AND p.channel = d.channel
              AND p.target = d.target AND p.language = d.language AND p.number < d.number AND p.provider_id IS NOT NULL
              AND p.state <> 'missing' ORDER BY p.number DESC LIMIT 1) AS thread_id
       FROM delivery d JOIN variant v ON v.id = d.variant
@@ -188,7 +189,8 @@ class SqliteLedger:
         for channel in {name for name, _ in opened if channels is None or name in channels}:
             rows = self._db.execute(
                 "SELECT d.target, d.language, d.number, d.state, d.attempted_at, d.provider_id, v.digest"
-                " FROM delivery d JOIN variant v ON v.id = d.variant WHERE d.incident = ? AND d.channel = ? AND (d.state IN"
+                " FROM delivery d JOIN variant v ON v.id = d.variant"
+                " WHERE d.incident = ? AND d.channel = ? AND (d.state IN"
                 " ('attempting', 'in_doubt', 'needs_decision', 'accepted', 'verified', 'mismatch', 'missing')"
                 " OR (d.state = 'failed' AND d.refused)) ORDER BY d.number",
                 (incident, channel),
@@ -451,17 +453,12 @@ class SqliteLedger:
         carrying = sorted(state.value for state in PUBLISHED | DOUBTFUL)
         marks = ",".join("?" * len(carrying))
         rows = self._db.execute(
-            # beside max() SQLite takes the other columns from the row that holds it
-            f"SELECT channel, target, language, state, max(CASE WHEN state IN ({marks}) THEN number END) AS number"  # noqa: S608
+            f"SELECT channel, target, language, max(CASE WHEN state IN ({marks}) THEN number END) AS number,"  # noqa: S608
+            " max(CASE WHEN state IN ('ready', 'failed') THEN number END) AS owed"
             " FROM delivery WHERE incident = ? GROUP BY channel, target, language",
             (*carrying, incident),
         )
-        return [
-            Reached(
-                row["channel"], row["target"], row["language"], row["number"], row["number"] and State(row["state"])
-            )
-            for row in rows
-        ]
+        return [Reached(row["channel"], row["target"], row["language"], row["number"], row["owed"]) for row in rows]
 
     def _insert(self, table: str, row: dict[str, object], otherwise: str = "ABORT") -> int:
         names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))

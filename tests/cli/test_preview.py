@@ -121,6 +121,7 @@ def test_no_variable_of_the_shell_decides_what_is_sent(
     bank: Bank, cli_json: CliJson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deciding = {"STATUS": "resolved", "SET": "cause=Sabotage", "CHANNEL": "x", "EXCEPT": "x", "ONLY": "x"}
+    deciding |= {"INCIDENT": "cards", "REOPEN": "1"}
     before = cli_json("preview", "incident.yaml")
     for name, value in deciding.items():
         monkeypatch.setenv(f"OUTAGECAST_{name}", value)

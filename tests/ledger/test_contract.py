@@ -212,7 +212,7 @@ def test_a_receipt_is_kept_and_shown(ledger: Ledger) -> None:
     accept(ledger, claim(ledger), "77")
     (entry,) = ledger.entries(SLUG, 1, "x", {State.ACCEPTED})
     assert Receipt("77", "https://x.example/77", "queued") == entry.receipt
-    carried = Carried(1, State.ACCEPTED, variant().digest, entry.delivery.attempted_at)
+    carried = Carried(1, State.ACCEPTED, variant().digest, entry.delivery.attempted_at, "77")
     assert {("x", "", "en"): carried} == dict(ledger.past(SLUG).carried)
 
 
@@ -392,6 +392,45 @@ def test_the_newest_update_of_each_incident_comes_the_last_changed_first(ledger:
         ledger.open(update(number, incident=incident), [variant()], [opening()])
 
     assert [(one.incident, one.number) for one in ledger.latest()] == [("cards", 2), ("app", 1)]
+
+
+def test_a_retraction_calls_off_what_is_queued_of_the_incident_and_of_no_other(ledger: Ledger) -> None:
+    ledger.open(update(), [variant(), variant(channel="sms")], [opening(), opening("1", channel="sms")])
+    ledger.open(update(incident="app"), [variant()], [opening()])
+    accept(ledger, claim(ledger))
+
+    ledger.open(replace(update(2), status=Status.RETRACTED), [variant()], [opening()])
+
+    assert states(ledger) == {State.ACCEPTED: 1, State.CANCELLED: 1}
+    assert states(ledger, 2) == {State.READY: 1}
+    assert [item.state for item in ledger.tallies("app", 1)] == [State.READY]
+    assert ledger.next_try(SLUG, 1, "sms") is None
+    (entry,) = ledger.entries(SLUG, 1, "sms", {State.CANCELLED})
+    assert (entry.reason, entry.changed_at) == ("update 2 took it back before it was sent", update(2).opened_at)
+
+
+def test_whom_an_incident_reached_and_what_they_are_owed(ledger: Ledger) -> None:
+    ledger.open(update(), [variant(), variant(channel="sms")], [opening(), *(opening(n, channel="sms") for n in "12")])
+    accept(ledger, claim(ledger))
+    ledger.move(claim(ledger, channel="sms"), Move(Event.LOST), NOW, "ana@desk")
+    ledger.move(claim(ledger, channel="sms"), Move(Event.REFUSED, refused=True), NOW, "ana@desk")
+    ledger.open(update(2), [variant()], [opening()])
+    ledger.open(update(3), [variant()], [opening(state=State.SKIPPED)])
+
+    assert sorted(ledger.reached(SLUG)) == [
+        ("sms", "1", "en", 1, None),
+        ("sms", "2", "en", None, 1),
+        ("x", "", "en", 1, None),
+    ]
+    assert ledger.reached("nothing") == []
+
+
+def test_what_an_update_corrects_and_which_post_a_delivery_edits_are_kept(ledger: Ledger) -> None:
+    ledger.open(update(), [variant()], [opening()])
+    ledger.open(replace(update(2), corrects=1), [variant()], [opening()._replace(edits="77")])
+
+    assert [one.corrects for one in ledger.past(SLUG).updates] == [None, 1]
+    assert claim(ledger, 2).delivery.edits == Receipt("77")
 
 
 def test_entries_come_page_by_page_until_all_were_seen(ledger: Ledger) -> None:

@@ -21,7 +21,7 @@ from outagecast.errors import ConflictError, ExitCode, LedgerError
 from outagecast.ledger import Event, Move, Opening, Update
 from outagecast.ledger.lock import held_by
 from outagecast.ledger.migrate import MIGRATIONS
-from outagecast.ledger.sqlite import SqliteLedger, slugs
+from outagecast.ledger.sqlite import _ENTRY, SqliteLedger, slugs
 from outagecast.model import State, Status, Variant
 from outagecast.person import operator
 
@@ -340,3 +340,11 @@ def test_a_hundred_thousand_recipients_are_claimed_without_reading_them_all(
         plan = " ".join(row["detail"] for row in ledger._db.execute(f"EXPLAIN QUERY PLAN {select}"))
         assert "USING INDEX delivery_by_" in plan
         assert "TEMP B-TREE" not in plan
+
+
+def test_what_a_second_update_replies_to_is_looked_up_by_its_recipient(ledger: SqliteLedger) -> None:
+    # By update and state it read every recipient of the first for every one of the second: 20 s a page of 100,000.
+    plan = [row["detail"] for row in ledger._db.execute(f"EXPLAIN QUERY PLAN {_ENTRY} WHERE d.id = 1")]
+    (look,) = [step for step in plan if step.startswith("SEARCH p ")]
+
+    assert "delivery_by_target (incident=? AND channel=? AND target=? AND language=?)" in look
