@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -14,14 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from outagecast import audience, changes, config, message, plan, registry, render, report, retract, sequel
-from outagecast import correct as correcting
-from outagecast.audience import Audience
+from outagecast import config, message, registry, report, retract, settle, standing
 from outagecast.channel import Channel
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig, Config
+from outagecast.dry_run import DryRun, Prepared
 from outagecast.errors import (
-    AudienceError,
     ConfigError,
     ConflictError,
     ExitCode,
@@ -30,13 +27,11 @@ from outagecast.errors import (
     Problem,
     UsageError,
 )
-from outagecast.ledger import NOTHING_PAST, Entry, Event, Ledger, Move, Opening, Past, Update, every_entry
+from outagecast.ledger import Event, Ledger, Move, Update, every_entry
 from outagecast.message import Message
-from outagecast.model import DOUBTFUL, PUBLISHED, Receipt, State, Status, Variant
-from outagecast.plan import Plan
+from outagecast.model import DOUBTFUL, State
 from outagecast.promises import Course
 from outagecast.report import ChannelReport, Report
-from outagecast.sequel import Sequel
 
 if typing.TYPE_CHECKING:
     from outagecast.lane import Progress
@@ -44,16 +39,6 @@ if typing.TYPE_CHECKING:
 _LATELY = timedelta(hours=12)  # about a shift
 _UNFINISHED = DOUBTFUL | {State.READY, State.FAILED}
 _LEFT_AS_IT_IS = {State.SKIPPED, State.UNCHANGED}
-
-
-class Prepared(NamedTuple):
-    """Everything that will go out, before any of it has."""
-
-    plan: Plan
-    variants: Sequence[Variant]
-    openings: Sequence[Opening]
-    digest: str
-    report: Report  # what a dry run prints
 
 
 class Watched(NamedTuple):
@@ -97,75 +82,13 @@ class App:
         now: datetime | None = None,
     ) -> Prepared:
         """The dry run: all that announcing ``said`` would do, short of doing it. Raises every error there can be."""
-        now = now or self.clock.now()
-        chosen = plan.select(self.config, only, without)
-        audiences = self._audiences(chosen, accept_bad_rows=accept_bad_rows)
-        past = self._past(said.incident, [channel.name for channel in chosen])
-        past = self._put_right(past, said.incident) if correct else past
-        drawn = plan.draw(
-            said,
-            self.config,
-            audiences=audiences,
-            past=past,
-            only=only,
-            without=without,
-            reopen=reopen,
-            now=now,
+        return self._dry_run(now).announcement(
+            said, only=only, without=without, accept_bad_rows=accept_bad_rows, reopen=reopen, correct=correct
         )
-        drawn = correcting.applied(drawn, past)
-        plain = self._plain(drawn)
-        drawn = correcting.spared(drawn, plain)
-        frozen = self._frozen(drawn)
-        rendered = render.variants(drawn, self.config.templates)
-        words = [*frozen, *rendered]
-        openings = list(plan.openings(drawn, words, self.config, plain))
-        digest = render.digest(drawn, words)
-        numbers = {channel.name: drawn.number for channel in drawn.channels if channel.is_open}
-        known = {item.channel: item for item in self._recorded(said.incident, numbers)}
-        outlook = Report(
-            incident=said.incident,
-            update=drawn.number,
-            status=said.status.value,
-            mode="dry_run",
-            digest=digest,
-            next_update_at=drawn.next_update_at,
-            corrects=self._corrects(drawn, past),
-            warnings=[*self._misgivings(), *self._perhaps_updates(said, past), *drawn.warnings],
-            changes=changes.since(past, drawn),
-            channels=self._compared(drawn, report.planned(drawn, words, openings, known)),
-        )
-        return Prepared(drawn, words, openings, digest, outlook)
 
-    def _compared(self, drawn: Plan, channels: Sequence[ChannelReport]) -> list[ChannelReport]:
-        """The channels, each with the words that it carries already."""
-        earlier = changes.previous(self.ledger, drawn) if self.has_ledger else {}
-        its: dict[str, dict[str, changes.Earlier]] = {}
-        for (channel, language), words in earlier.items():
-            its.setdefault(channel, {})[language] = words
-        return [replace(channel, previous=its.get(channel.channel, {})) for channel in channels]
-
-    def _put_right(self, past: Past, incident: str) -> Past:
-        """The past, with the words of its newest update taken for wrong. Raises PlanError where nothing was said."""
-        correcting.require_something(past, incident)
-        words = self.ledger.variants(incident, past.updates[-1].number)
-        return replace(past, wrong={(item.channel, item.language): item.digest for item in words})
-
-    def _plain(self, drawn: Plan) -> dict[tuple[str, str], str]:
-        """The digests of what would be said were it no correction."""
-        corrected = [channel for channel in drawn.channels if channel.sequel is Sequel.CORRECTION]
-        plainly = replace(drawn, channels=tuple(replace(channel, sequel=None) for channel in corrected))
-        rendered = render.variants(plainly, self.config.templates)
-        return {(item.channel, item.language): item.digest for item in rendered}
-
-    def _corrects(self, drawn: Plan, past: Past) -> int | None:
-        """The update that a planned one puts right, if it does."""
-        return drawn.corrects if drawn.is_new else past.updates[drawn.number - 1].corrects
-
-    def _perhaps_updates(self, said: Message, past: Past) -> list[str]:
-        """Of which open incidents a new one may be an update."""
-        if past.updates or said.status.is_closing or not said.components or not self.has_ledger:
-            return []
-        return list(sequel.perhaps_updates_of(said, self.ledger.latest()))
+    def _dry_run(self, now: datetime | None = None) -> DryRun:
+        ledger = self.ledger if self.has_ledger else None
+        return DryRun(self.config, ledger, now or self.clock.now(), self._misgivings())
 
     def build_on(self, incident: str, status: str | None, facts: Sequence[str]) -> Message:
         """The last update's message, with ``status`` and ``facts`` (``NAME=VALUE``) put in.
@@ -214,29 +137,8 @@ class App:
 
         Raises every error there can be.
         """
-        retract.require_deletable(delete, self._channels)
-        slug = self._known(incident)
-        past = self.ledger.past(slug, ())
-        reached, heard = self.ledger.reached(slug), self.ledger.heard(slug)
-        drawn = retract.draw(past, reached, heard, self.config, self.clock.now())
-        frozen = self._frozen(drawn)
-        drawn, rendered = retract.worded(drawn, self.config.templates)
-        words = [*frozen, *rendered]
-        retractions = {update.number for update in past.updates if update.status is Status.RETRACTED}
-        openings = list(retract.openings(drawn, retractions))
-        numbers = {channel.name: drawn.number for channel in drawn.channels if channel.is_open}
-        known = {item.channel: item for item in self._recorded(slug, numbers)}
-        digest = render.digest(drawn, words)
-        outlook = Report(
-            incident=slug,
-            update=drawn.number,
-            status=drawn.message.status.value,
-            mode="dry_run",
-            digest=digest,
-            warnings=[*self._misgivings(), *drawn.warnings],
-            channels=report.planned(drawn, words, openings, known),
-        )
-        return Prepared(drawn, words, openings, digest, outlook)
+        retract.require_deletable(delete, self.config.usable)
+        return self._dry_run().retraction(self._known(incident))
 
     def retract(self, prepared: Prepared, control: Control, delete: Collection[str] = ()) -> Report:
         """Take back what was prepared to be, then delete where that was asked for.
@@ -280,8 +182,8 @@ class App:
         """Settle what is in doubt by evidence, then send what is certainly unsent, of each channel's newest update."""
         slug = self._known(incident) if incident else self._only_unfinished()
         with self._alone():
-            numbers, newest = self._standing(slug), self._newest(slug)
-            chosen = {name: self._channels[name] for name in numbers if name in self._channels}
+            numbers, newest = standing.judged(self.ledger, slug), standing.newest(self.ledger, slug)
+            chosen = {name: self.config.usable[name] for name in numbers if name in self.config.usable}
             # Where a newer update passed a channel over, the words that failed there have had their time.
             self._revive(
                 slug, {name: number for name, number in numbers.items() if name in chosen and number == newest[name]}
@@ -296,30 +198,13 @@ class App:
         """
         slug = self._known(incident)
         with self._alone():
-            number, chosen = self._doubtful(slug, channel, target)
-            if decision is Event.SETTLED_RESEND and number < self._newest(slug)[channel]:
+            number, chosen = settle.doubtful(self.ledger, slug, channel, target)
+            if decision is Event.SETTLED_RESEND and number < standing.newest(self.ledger, slug)[channel]:
                 hint = "say --published URL or --not-published"
                 raise ConflictError(Problem(f"update {number} of {slug} is in doubt, and a newer one is out", hint))
             for entry in chosen:
-                self._decide(entry, decision, url)
-        return self._outcome(slug, self._standing(slug), None, Control())
-
-    def _doubtful(self, slug: str, channel: str, target: str | None) -> tuple[int, list[Entry]]:
-        """The newest update that is in doubt on a channel, and its deliveries in doubt. Raises UsageError for none."""
-        for update in reversed(self.ledger.past(slug, ()).updates):
-            doubtful = self._entries(slug, update.number, channel, DOUBTFUL)
-            if chosen := [entry for entry in doubtful if target in {None, entry.delivery.target}]:
-                return update.number, chosen
-        raise UsageError(Problem(f"nothing of {slug} is in doubt on {channel}", f"outagecast status {slug}"))
-
-    def _decide(self, entry: Entry, decision: Event, url: str | None) -> None:
-        """Walk one doubtful delivery to the decision, by the same table as everything else."""
-        steps = {State.ATTEMPTING: Event.LOST, State.IN_DOUBT: Event.EXHAUSTED, State.NEEDS_DECISION: decision}
-        while event := steps.get(entry.state):
-            receipt = _seen_at(url) if event is Event.SETTLED_PUBLISHED else None
-            reason = f"{self.by} looked and decided" if event is decision else entry.reason
-            state = self.ledger.move(entry, Move(event, reason, receipt=receipt), self.clock.now(), self.by)
-            entry = replace(entry, state=state)
+                settle.decide(self.ledger, entry, decision, url, by=self.by, now=self.clock.now())
+        return self._outcome(slug, standing.judged(self.ledger, slug), None, Control())
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -334,15 +219,18 @@ class App:
         if incident is None and not slugs:
             return Report()
         slug = self._known(incident) if incident else slugs[0]
-        numbers = {item.channel: item.update for item in announced.channels} if announced else self._standing(slug)
-        numbers = {channel: self._worded(slug, channel, number) for channel, number in numbers.items()}
+        if announced:
+            numbers = {item.channel: item.update for item in announced.channels}
+        else:
+            numbers = standing.judged(self.ledger, slug)
+        numbers = {channel: standing.worded(self.ledger, slug, channel, number) for channel, number in numbers.items()}
         from outagecast import verify
 
         findings = verify.Reading(
             ledger=self.ledger,
             incident=slug,
             numbers=numbers,
-            channels=self._channels,
+            channels=self.config.usable,
             create=self.create,
             by=self.by,
             clock=self.clock,
@@ -359,23 +247,13 @@ class App:
             return outcome
         return replace(outcome, digest=announced.digest, warnings=announced.warnings, changes=announced.changes)
 
-    def _worded(self, slug: str, channel: str, number: int) -> int:
-        """The update whose words a channel shows: where it was left unchanged, the one before that went out there."""
-        for earlier in range(number, 0, -1):
-            states = {item.state for item in self.ledger.tallies(slug, earlier) if item.channel == channel}
-            if states & PUBLISHED:
-                return earlier
-            if State.UNCHANGED not in states and states - {State.SKIPPED}:
-                break
-        return number
-
     def status(self, incident: str | None) -> Report:
         """What each channel carries of an incident; of the one that changed last if none is named."""
         slugs = self.ledger.incidents() if self.has_ledger else []
         if incident is None and not slugs:
             return Report()
         slug = self._known(incident) if incident else slugs[0]
-        report = self._outcome(slug, self._standing(slug), None, Control(), is_watched=True)
+        report = self._outcome(slug, standing.judged(self.ledger, slug), None, Control(), is_watched=True)
         report = replace(report, warnings=self._misgivings())
         holder = self._holder()
         if not holder:
@@ -466,37 +344,6 @@ class App:
         is_us = f"(process {os.getpid()}," in holder
         return holder if is_alive and not is_us else ""
 
-    def _audiences(self, chosen: Sequence[ChannelConfig], *, accept_bad_rows: bool) -> dict[str, Audience]:
-        audiences: dict[str, Audience] = {}
-        problems: list[Problem] = []
-        for channel in chosen:
-            column, name = channel.adapter.addresses, channel.options.audience
-            if column and name:
-                languages = channel.options.languages or self.config.organisation.languages
-                path = self.config.audiences[name]
-                try:
-                    audiences[channel.name] = audience.load(path, column, languages, accept_bad_rows=accept_bad_rows)
-                except AudienceError as error:
-                    problems += error.problems
-        if problems:
-            raise AudienceError(*dict.fromkeys(problems))
-        return audiences
-
-    def _past(self, incident: str, channels: Collection[str]) -> Past:
-        return self.ledger.past(incident, channels) if self.has_ledger else NOTHING_PAST
-
-    def _frozen(self, drawn: Plan) -> list[Variant]:
-        """The words that are in the ledger already: they are never rendered again."""
-        names = {channel.name for channel in drawn.channels if channel.is_open}
-        if not names:
-            return []
-        return [item for item in self.ledger.variants(drawn.message.incident, drawn.number) if item.channel in names]
-
-    @property
-    def _channels(self) -> dict[str, ChannelConfig]:
-        """The channels that may be used."""
-        return {name: channel for name, channel in self.config.channels.items() if channel.options.enabled}
-
     def _run(
         self, slug: str, numbers: Mapping[str, int], channels: Mapping[str, ChannelConfig], control: Control
     ) -> None:
@@ -517,51 +364,17 @@ class App:
             is_unsure=bool(self.ledger.unsure(self.clock.now())),
         ).run()
 
-    def _entries(self, slug: str, number: int, channel: str, states: Collection[State]) -> Iterator[Entry]:
-        return every_entry(self.ledger, slug, number, channel, states)
-
     def _revive(self, slug: str, numbers: Mapping[str, int]) -> None:
         """What failed for a reason of ours is worth another try once somebody asks."""
         for name, number in numbers.items():
-            for entry in self._entries(slug, number, name, {State.FAILED}):
+            for entry in every_entry(self.ledger, slug, number, name, {State.FAILED}):
                 if not entry.refused:
                     self.ledger.move(entry, Move(Event.REVIVED), self.clock.now(), self.by)
-
-    def _newest(self, slug: str) -> dict[str, int]:
-        """For each channel the newest update that was opened there, be it only to pass it over."""
-        return dict(sorted(self.ledger.past(slug, ()).opened, key=lambda pair: pair[1]))
-
-    def _standing(self, slug: str) -> dict[str, int]:
-        """For each channel the update to judge it by: its newest, or where that passed it over, what it carries."""
-        numbers: dict[str, int] = {}
-        for update in self.ledger.past(slug, ()).updates:
-            states: dict[str, set[State]] = {}
-            for item in self.ledger.tallies(slug, update.number):
-                states.setdefault(item.channel, set()).add(item.state)
-            for channel, its in states.items():
-                if its <= _LEFT_AS_IT_IS and self._has_drifted(slug, channel, numbers.get(channel)):
-                    continue
-                if its != {State.SKIPPED} or not self._carries(slug, channel, numbers.get(channel)):
-                    numbers[channel] = update.number
-        return numbers
-
-    def _has_drifted(self, slug: str, channel: str, number: int | None) -> bool:
-        """Whether what a channel carries was found to be different or gone."""
-        return number is not None and any(
-            item.channel == channel and item.state in report.DRIFTED for item in self.ledger.tallies(slug, number)
-        )
-
-    def _carries(self, slug: str, channel: str, number: int | None) -> bool:
-        """Whether something of an update is, or may be, out on a channel."""
-        carried = PUBLISHED | DOUBTFUL | {State.UNCHANGED}
-        return number is not None and any(
-            item.channel == channel and item.state in carried for item in self.ledger.tallies(slug, number)
-        )
 
     def _recorded(self, slug: str, numbers: Mapping[str, int]) -> list[ChannelReport]:
         if not numbers:
             return []
-        return report.recorded(self.ledger, slug, numbers, self._channels, self.clock.now())
+        return report.recorded(self.ledger, slug, numbers, self.config.usable, self.clock.now())
 
     def _outcome(
         self, slug: str, numbers: Mapping[str, int], number: int | None, control: Control, *, is_watched: bool = False
@@ -585,7 +398,7 @@ class App:
         )
 
     def _course(self, updates: Sequence[Update]) -> Course:
-        return report.course(self.ledger, updates, self._channels, self.config.promise, self.clock.now())
+        return report.course(self.ledger, updates, self.config.usable, self.config.promise, self.clock.now())
 
     def _known(self, incident: str) -> str:
         if incident not in self.incidents():
@@ -595,26 +408,12 @@ class App:
         return incident
 
     def _only_unfinished(self) -> str:
-        unfinished = [slug for slug in self.incidents() if self._is_unfinished(slug)]
+        unfinished = [slug for slug in self.incidents() if standing.is_unfinished(self.ledger, slug)]
         if len(unfinished) == 1:
             return unfinished[0]
         if not unfinished:
             raise UsageError(Problem("nothing is unfinished", "see what is out: outagecast status"))
         raise UsageError(Problem("more than one incident is unfinished", f"name one: {', '.join(unfinished)}"))
-
-    def _is_unfinished(self, slug: str) -> bool:
-        """Whether resuming could change something."""
-        return any(
-            item.channel == channel and item.state in _UNFINISHED and not item.refused
-            for channel, number in self._standing(slug).items()
-            for item in self.ledger.tallies(slug, number)
-        )
-
-
-def _seen_at(url: str | None) -> Receipt:
-    """The receipt of what a person saw. An address ends in the provider's own id, which the next update replies to."""
-    last = (url or "").rstrip("/").rpartition("/")[2]
-    return Receipt(last if re.fullmatch(r"\w+", last) else url or "seen by a person", url or None)
 
 
 def start(path: str | None, by: str, clock: Clock | None = None) -> App:

@@ -194,6 +194,11 @@ class Config:
     audiences: Mapping[str, Path]
     channels: Mapping[str, ChannelConfig]
 
+    @property
+    def usable(self) -> dict[str, ChannelConfig]:
+        """The channels that are not switched off."""
+        return {name: channel for name, channel in self.channels.items() if channel.options.enabled}
+
 
 def locate(given: str | None) -> Path:
     """The file to load: as given, else ``$OUTAGECAST_CONFIG``, ``./outagecast.yaml``, the user's config folder."""

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from outagecast import config, message, registry
-from outagecast.app import App, Control, Prepared
+from outagecast.app import App, Control
 from outagecast.channel import Channel
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig
+from outagecast.dry_run import Prepared
 from outagecast.ledger import Entry
 from outagecast.model import State
 from outagecast.report import ChannelReport, Report

@@ -26,11 +26,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from outagecast import document, message, registry
-from outagecast.app import App, Control, Prepared
+from outagecast.app import App, Control
 from outagecast.channel import Channel, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig
 from outagecast.config import load as load_config
+from outagecast.dry_run import Prepared
 from outagecast.errors import (
     ConfigError,
     ConflictError,

@@ -19,9 +19,9 @@ from outagecast.errors import ExitCode, Problem
 from outagecast.text import printable
 
 if TYPE_CHECKING:
-    from outagecast.app import Prepared
     from outagecast.audience import Audience
     from outagecast.changes import Earlier
+    from outagecast.dry_run import Prepared
     from outagecast.model import Variant
     from outagecast.plan import PlannedChannel
     from outagecast.report import ChannelReport, Report

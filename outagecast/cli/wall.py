@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from outagecast.cli import screen
 
 if TYPE_CHECKING:
-    from outagecast.app import App, Prepared
+    from outagecast.app import App
+    from outagecast.dry_run import Prepared
 
 
 def hang(app: App, prepared: Prepared, path: Path) -> None:

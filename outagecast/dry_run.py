@@ -1,0 +1,182 @@
+"""The dry run: everything that will go out, planned, rendered and checked, before any of it has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
+
+from outagecast import audience, changes, plan, render, report, retract, sequel
+from outagecast import correct as correcting
+from outagecast.audience import Audience
+from outagecast.config import ChannelConfig, Config
+from outagecast.errors import AudienceError, Problem
+from outagecast.ledger import NOTHING_PAST, Ledger, Opening, Past
+from outagecast.message import Message
+from outagecast.model import Status, Variant
+from outagecast.plan import Plan
+from outagecast.report import ChannelReport, Report
+from outagecast.sequel import Sequel
+
+
+class Prepared(NamedTuple):
+    """Everything that will go out, before any of it has."""
+
+    plan: Plan
+    variants: Sequence[Variant]
+    openings: Sequence[Opening]
+    digest: str
+    report: Report  # what a dry run prints
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What an announcement, or its retraction, comes to at one moment."""
+
+    config: Config
+    ledger: Ledger | None  # None where there is none yet: reading must not create one
+    now: datetime
+    misgivings: Sequence[str] = ()  # about the ledger
+
+    def announcement(
+        self,
+        said: Message,
+        *,
+        only: Collection[str] = (),
+        without: Collection[str] = (),
+        accept_bad_rows: bool = False,
+        reopen: bool = False,
+        correct: bool = False,
+    ) -> Prepared:
+        """The dry run: all that announcing ``said`` would do, short of doing it. Raises every error there can be."""
+        chosen = plan.select(self.config, only, without)
+        audiences = self._audiences(chosen, accept_bad_rows=accept_bad_rows)
+        past = self._past(said.incident, [channel.name for channel in chosen])
+        past = self._put_right(past, said.incident) if correct else past
+        drawn = plan.draw(
+            said,
+            self.config,
+            audiences=audiences,
+            past=past,
+            only=only,
+            without=without,
+            reopen=reopen,
+            now=self.now,
+        )
+        drawn = correcting.applied(drawn, past)
+        plain = self._plain(drawn)
+        drawn = correcting.spared(drawn, plain)
+        frozen = self._frozen(drawn)
+        rendered = render.variants(drawn, self.config.templates)
+        words = [*frozen, *rendered]
+        openings = list(plan.openings(drawn, words, self.config, plain))
+        digest = render.digest(drawn, words)
+        known = self._recorded(said.incident, drawn)
+        outlook = Report(
+            incident=said.incident,
+            update=drawn.number,
+            status=said.status.value,
+            mode="dry_run",
+            digest=digest,
+            next_update_at=drawn.next_update_at,
+            corrects=self._corrects(drawn, past),
+            warnings=[*self.misgivings, *self._perhaps_updates(said, past), *drawn.warnings],
+            changes=changes.since(past, drawn),
+            channels=self._compared(drawn, report.planned(drawn, words, openings, known)),
+        )
+        return Prepared(drawn, words, openings, digest, outlook)
+
+    def _compared(self, drawn: Plan, channels: Sequence[ChannelReport]) -> list[ChannelReport]:
+        """The channels, each with the words that it carries already."""
+        earlier = changes.previous(self.ledger, drawn) if self.ledger else {}
+        its: dict[str, dict[str, changes.Earlier]] = {}
+        for (channel, language), words in earlier.items():
+            its.setdefault(channel, {})[language] = words
+        return [replace(channel, previous=its.get(channel.channel, {})) for channel in channels]
+
+    def _put_right(self, past: Past, incident: str) -> Past:
+        """The past, with the words of its newest update taken for wrong. Raises PlanError where nothing was said."""
+        correcting.require_something(past, incident)
+        words = self._ledger.variants(incident, past.updates[-1].number)
+        return replace(past, wrong={(item.channel, item.language): item.digest for item in words})
+
+    def _plain(self, drawn: Plan) -> dict[tuple[str, str], str]:
+        """The digests of what would be said were it no correction."""
+        corrected = [channel for channel in drawn.channels if channel.sequel is Sequel.CORRECTION]
+        plainly = replace(drawn, channels=tuple(replace(channel, sequel=None) for channel in corrected))
+        rendered = render.variants(plainly, self.config.templates)
+        return {(item.channel, item.language): item.digest for item in rendered}
+
+    def _corrects(self, drawn: Plan, past: Past) -> int | None:
+        """The update that a planned one puts right, if it does."""
+        return drawn.corrects if drawn.is_new else past.updates[drawn.number - 1].corrects
+
+    def _perhaps_updates(self, said: Message, past: Past) -> list[str]:
+        """Of which open incidents a new one may be an update."""
+        if past.updates or said.status.is_closing or not said.components or self.ledger is None:
+            return []
+        return list(sequel.perhaps_updates_of(said, self.ledger.latest()))
+
+    def retraction(self, slug: str) -> Prepared:
+        """All that taking a known incident back would do, short of doing it. Raises every error there can be."""
+        ledger = self._ledger
+        past = ledger.past(slug, ())
+        drawn = retract.draw(past, ledger.reached(slug), ledger.heard(slug), self.config, self.now)
+        frozen = self._frozen(drawn)
+        drawn, rendered = retract.worded(drawn, self.config.templates)
+        words = [*frozen, *rendered]
+        retractions = {update.number for update in past.updates if update.status is Status.RETRACTED}
+        openings = list(retract.openings(drawn, retractions))
+        known = self._recorded(slug, drawn)
+        digest = render.digest(drawn, words)
+        outlook = Report(
+            incident=slug,
+            update=drawn.number,
+            status=drawn.message.status.value,
+            mode="dry_run",
+            digest=digest,
+            warnings=[*self.misgivings, *drawn.warnings],
+            channels=report.planned(drawn, words, openings, known),
+        )
+        return Prepared(drawn, words, openings, digest, outlook)
+
+    def _audiences(self, chosen: Sequence[ChannelConfig], *, accept_bad_rows: bool) -> dict[str, Audience]:
+        audiences: dict[str, Audience] = {}
+        problems: list[Problem] = []
+        for channel in chosen:
+            column, name = channel.adapter.addresses, channel.options.audience
+            if column and name:
+                languages = channel.options.languages or self.config.organisation.languages
+                path = self.config.audiences[name]
+                try:
+                    audiences[channel.name] = audience.load(path, column, languages, accept_bad_rows=accept_bad_rows)
+                except AudienceError as error:
+                    problems += error.problems
+        if problems:
+            raise AudienceError(*dict.fromkeys(problems))
+        return audiences
+
+    def _past(self, incident: str, channels: Collection[str]) -> Past:
+        return self.ledger.past(incident, channels) if self.ledger else NOTHING_PAST
+
+    def _frozen(self, drawn: Plan) -> list[Variant]:
+        """The words that are in the ledger already: they are never rendered again."""
+        names = {channel.name for channel in drawn.channels if channel.is_open}
+        if not names:
+            return []
+        return [item for item in self._ledger.variants(drawn.message.incident, drawn.number) if item.channel in names]
+
+    def _recorded(self, slug: str, plan: Plan) -> dict[str, ChannelReport]:
+        """The channels whose deliveries of this update exist already."""
+        numbers = {channel.name: plan.number for channel in plan.channels if channel.is_open}
+        if not numbers:
+            return {}
+        channels = self.config.usable
+        return {item.channel: item for item in report.recorded(self._ledger, slug, numbers, channels, self.now)}
+
+    @property
+    def _ledger(self) -> Ledger:
+        """The ledger, where something is known to be in it."""
+        assert self.ledger is not None  # noqa: S101 - what is open, or carried, is known from a ledger
+        return self.ledger
