@@ -56,7 +56,7 @@ class Settings:
     public_url: str | None = None
 
     def __post_init__(self) -> None:
-        if self.public_url is not None and not re.match(r"https?://[^/]", self.public_url):
+        if self.public_url is not None and not re.fullmatch(r"https?://[^/?#@\s]+([/?#]\S*)?", self.public_url):
             raise ValueError("public_url must be a whole address, such as https://www.example.com/banner.html")
 
 

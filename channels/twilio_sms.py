@@ -105,7 +105,7 @@ class Settings:
             raise ValueError("messaging_service_sid must begin with MG")
         if not 1 <= self.validity <= LONGEST_WAIT:
             raise ValueError(f"validity must be 1 to {LONGEST_WAIT} seconds")
-        if not re.match(r"https?://[^/]", self.api_url):
+        if not re.fullmatch(r"https?://[^/?#@\s]+(/[!-~]*)?", self.api_url):  # a password has no place in an address
             raise ValueError("api_url must begin with https:// (or http://) and a host")
 
 

@@ -204,7 +204,9 @@ class Lane:
         early = replace(delivery, attempted_at=delivery.opened_at - UNSURE_FOR)
         answer = _outcome(lambda: Call(LOOK).run(lambda: self._look(adapter, early)))
         found = None if isinstance(answer, Exception) else answer[1]
-        return found if isinstance(found, Receipt) else None
+        if not isinstance(found, Receipt) or self._run.ledger.knows(self._config.name, found.provider_id):
+            return None  # or the same words of another incident, which are no news
+        return found
 
     def _take_over(self, entry: Entry, event: Event, receipt: Receipt | None = None) -> None:
         """Write down what was, or may have been, sent from another ledger."""

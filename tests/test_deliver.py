@@ -294,6 +294,19 @@ def test_where_the_first_of_many_has_it_each_other_one_is_in_doubt_and_looked_up
     assert {item.attempted_at for item in postbox.asked} == {START - UNSURE_FOR}
 
 
+def test_the_same_words_of_an_earlier_incident_are_not_taken_for_these(desk: Desk) -> None:
+    postbox = Archive(shows=lambda _: Receipt("id-1"))
+    desk.add(Postbox())
+    desk.run()
+    assert desk.entry().receipt == Receipt("id-1")
+    desk.postboxes["x"] = postbox
+    update = Update("other", 1, Status.INVESTIGATING, "f", "{}", "d", START, "ana@desk")
+    variant = Variant("x", "x", "en", {"text": "Cards fail."}, 1, "en/x.text.j2", [], [])
+    desk.ledger.open(update, [variant], [Opening("x", "", "en", State.READY, None, None)])
+    desk.run(incident="other")
+    assert (len(postbox.asked), len(postbox.sent)) == (1, 1)
+
+
 @pytest.mark.parametrize("error", [Unavailable("down"), Rejected("may not read", account=True), ValueError("a bug")])
 def test_a_look_up_that_fails_keeps_no_first_word_back(desk: Desk, error: Exception) -> None:
     def fail(_: Delivery) -> Receipt | None:

@@ -259,6 +259,10 @@ class Ledger(Protocol):
         """Every target that anything of an incident was opened for."""
         ...
 
+    def knows(self, channel: str, provider_id: str) -> bool:
+        """Whether a post, by its provider's id, was sent from this ledger."""
+        ...
+
     def close(self) -> None:
         """Let go of the file."""
         ...

@@ -466,6 +466,12 @@ class SqliteLedger:
         return self._db.execute(statement, tuple(row.values())).lastrowid or 0
 
     @_guarded
+    def knows(self, channel: str, provider_id: str) -> bool:
+        where = (channel, provider_id)
+        found = self._db.execute("SELECT 1 FROM delivery WHERE channel = ? AND provider_id = ? LIMIT 1", where)
+        return found.fetchone() is not None
+
+    @_guarded
     def close(self) -> None:
         self._db.close()
 

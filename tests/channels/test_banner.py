@@ -92,7 +92,13 @@ def test_importing_the_adapter_does_not_load_requests() -> None:
     assert shown == "[]\n"
 
 
-@pytest.mark.parametrize("url", ["www.example.com/banner.html", "ftp://example.com", "https://", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("www.example.com/banner.html", "ftp://example.com", "https://", "file:///etc/passwd"),
+        "https://ana:secret@example.com/banner.html",
+    ],
+)
 def test_a_public_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="public_url must be a whole address"):
         Settings(path=Path("banner.html"), public_url=url)

@@ -121,6 +121,7 @@ def refused(channel: TwilioSms, delivery: Delivery = DELIVERY) -> ChannelError:
         ({"validity": 0}, "1 to 36000"),
         ({"validity": 36_001}, "1 to 36000"),
         ({"api_url": "api.twilio.com"}, "api_url"),
+        ({"api_url": "https://ana:secret@api.twilio.com"}, "api_url"),
     ],
 )
 def test_a_wrong_combination_of_settings_is_refused_with_a_sentence(changes: dict[str, Any], words: str) -> None:
