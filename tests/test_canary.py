@@ -52,6 +52,8 @@ from outagecast.rehearsal.smtp import FAULTS as MAIL_FAULTS
 if TYPE_CHECKING:
     from tests.conftest import Bank as Bank_
 
+pytestmark = pytest.mark.sweep
+
 SHIPPED = Path(next(iter(outagecast.templates.__path__)))
 WHOLE = bool(os.environ.get("OUTAGECAST_CANARY"))
 KEPT = ("env", "file", "keyring")

@@ -30,6 +30,8 @@ from tests.crash.points import (
 )
 from tests.crash.sweep import Forges, broken_promises, missed
 
+pytestmark = pytest.mark.sweep
+
 ALL_OUT = {"x": 1, "facebook": 1, "sms": 2, "email": 2, "banner": 1}
 EMPTY = Reply(200, {"data": [], "messages": [], "meta": {"result_count": 0}, "page": 0})  # a list that lags behind
 SETTLED = 360  # seconds, longer than any channel's settle time

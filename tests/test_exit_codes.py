@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from outagecast import errors
 from outagecast.errors import (
     PRECEDENCE,
     AudienceError,
@@ -75,3 +79,14 @@ def test_each_error_carries_the_code_a_runbook_is_told(error: type[OutagecastErr
 
 def test_an_error_may_say_a_code_of_its_own() -> None:
     assert LedgerError("its folder is not ours", exit_code=ExitCode.PERMISSION).exit_code == 77
+
+
+def _leaves(error: type[OutagecastError]) -> list[type[OutagecastError]]:
+    ours = [child for child in error.__subclasses__() if child.__module__ == errors.__name__]
+    return [leaf for child in ours for leaf in _leaves(child)] or [error]
+
+
+@pytest.mark.parametrize("name", [leaf.__name__ for leaf in _leaves(OutagecastError)])
+def test_each_error_of_the_tree_is_met_by_a_test(name: str) -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
+    assert re.search(rf"raises\(\(?[^()]*\b{name}\b", tests)

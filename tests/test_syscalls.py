@@ -27,6 +27,8 @@ from outagecast.rehearsal import Providers
 if TYPE_CHECKING:
     from tests.conftest import Bank
 
+pytestmark = pytest.mark.sweep
+
 MakeBank = Callable[[Path, Providers], "Bank"]
 BANNER = "site/banner.html"
 ERRORS = ("EIO", "ENOSPC")

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.sweep
+
 MEGABYTE = 1 << 20
 MOST_GROWTH = 50  # megabytes
 DEADLINE = 0.75  # seconds

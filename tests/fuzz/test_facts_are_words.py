@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from outagecast.errors import MessageError, PlanError, TemplateError
 from outagecast.mail import Letterhead
 from outagecast.model import Delivery, Status, Variant
 from outagecast.text import harmful_characters
+
+pytestmark = pytest.mark.sweep
 
 TIMES = int(os.environ.get("OUTAGECAST_FUZZ", "1"))
 FUZZ = settings(derandomize=TIMES == 1, deadline=None, suppress_health_check=list(HealthCheck))

@@ -21,6 +21,8 @@ from outagecast.document import MOST_PROBLEMS
 from outagecast.errors import AudienceError, ConfigError, MessageError, OutagecastError, Problem
 from outagecast.text import harmful_characters
 
+pytestmark = pytest.mark.sweep
+
 TIMES = int(os.environ.get("OUTAGECAST_FUZZ", "1"))
 FUZZ = settings(derandomize=TIMES == 1, deadline=None, suppress_health_check=list(HealthCheck))
 PATIENCE = 2.0  # seconds of the processor's time: the machine may be busy

@@ -27,6 +27,8 @@ from outagecast.secret import Secret
 from outagecast.text import harmful_characters
 from outagecast.transport import LONGEST_WAIT, Session
 
+pytestmark = pytest.mark.sweep
+
 TIMES = int(os.environ.get("OUTAGECAST_FUZZ", "1"))
 FUZZ = settings(derandomize=TIMES == 1, deadline=None, suppress_health_check=list(HealthCheck))
 DEADLINE = 0.5  # seconds, instead of 20

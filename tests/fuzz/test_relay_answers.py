@@ -20,6 +20,8 @@ from outagecast.model import Delivery, Status
 from outagecast.secret import Secret
 from outagecast.text import harmful_characters
 
+pytestmark = pytest.mark.sweep
+
 TIMES = int(os.environ.get("OUTAGECAST_FUZZ", "1"))
 FUZZ = settings(derandomize=TIMES == 1, deadline=None, suppress_health_check=list(HealthCheck))
 DEADLINE = 0.5  # seconds for a login, and for a mail

@@ -6,8 +6,12 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 from outagecast.rehearsal import Reply
 from outagecast.text import harmful_characters
+
+pytestmark = pytest.mark.sweep
 
 EVIL = (
     "\x1b[38;5;123mgreen\x1b[0m \x1b]8;;http://evil.example\x1b\\\x1b]0;title\x07 \x1b[2J\x9b31m"
