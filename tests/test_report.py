@@ -292,7 +292,8 @@ def test_the_json_has_the_shape_that_runbooks_read(judged: Judge) -> None:
         channels=[result],
     ).as_json()
     assert list(whole) == [
-        *("schema_version", "incident", "update", "status", "mode", "digest", "exit_code", "exit_name", "overdue"),
+        *("schema_version", "incident", "update", "status", "corrects", "mode", "digest", "exit_code"),
+        *("exit_name", "overdue"),
         *("next_due_at", "updates", "silent", "score", "errors", "warnings", "changes", "channels"),
     ]
     assert (whole["schema_version"], whole["exit_code"], whole["exit_name"], whole["mode"]) == (

@@ -251,9 +251,12 @@ def _arm_files(points: Points, fault: str | None) -> None:
         return plain_write(file, data)
 
     def replacing(*args: Any, **kwargs: Any) -> None:
-        points.here(AFTER_REQUEST)
+        is_banner = points.doing == "send"  # and not what is noted of the ledger
+        if is_banner:
+            points.here(AFTER_REQUEST)
         plain_replace(*args, **kwargs)
-        points.here(AFTER_ANSWER)
+        if is_banner:
+            points.here(AFTER_ANSWER)
 
     def syncing(file: int) -> None:
         if points.doing == "send" and fault == "not_synced" and stat.S_ISDIR(os.fstat(file).st_mode):
