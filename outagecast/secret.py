@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -22,6 +23,7 @@ LEAST_CODED = 8
 _URLSAFE = str.maketrans("+/", "-_")
 
 _revealed: set[str] = set()  # in every spelling
+_passing: deque[frozenset[str]] = deque(maxlen=32)  # signatures of the last calls, which are good for one call each
 _variables: set[str] = set()  # the environment's, that a reference names
 _lock = threading.Lock()
 
@@ -105,19 +107,25 @@ class Secret:
         return hash(self.reference)
 
 
-def remember(value: str) -> None:
-    """Have ``redact`` hide ``value``, however it is quoted or encoded on its way."""
+def remember(value: str, *, is_passing: bool = False) -> None:
+    """Have ``redact`` hide ``value``, however it is quoted or encoded on its way.
+
+    One that is passing is hidden while its call, and those beside it, can still repeat it.
+    """
     if len(value) < LEAST or value in _revealed:
         return
-    forms = {form for form in _spellings(value) if len(form) >= LEAST}
+    forms = frozenset(form for form in _spellings(value) if len(form) >= LEAST)
     with _lock:
-        _revealed.update(forms)
+        if is_passing:
+            _passing.append(forms)
+        else:
+            _revealed.update(forms)
 
 
 def redact(text: str) -> str:
     """``text`` with every secret revealed so far replaced by ``***``."""
     with _lock:
-        forms = sorted(_revealed, key=len, reverse=True)
+        forms = sorted(_revealed.union(*_passing), key=len, reverse=True)
     for form in forms:
         text = text.replace(form, MASK)
     return text

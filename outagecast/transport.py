@@ -171,7 +171,7 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         kwargs |= {"stream": True, "allow_redirects": False, "timeout": (min(CONNECT, self.deadline), self.deadline)}
         for signature in _SIGNATURE.findall(str(request.headers.get("Authorization", ""))):
-            remember(urllib.parse.unquote(signature))
+            remember(urllib.parse.unquote(signature), is_passing=True)
         call = Call(self.deadline)
         transmit = super().send
 

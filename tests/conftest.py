@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from outagecast import audience, config, document, message, plan, render
+from outagecast import audience, config, document, message, plan, render, secret
 from outagecast.config import ChannelConfig
 from outagecast.errors import MessageError
 from outagecast.ledger import Carried, Entry, Event, Ledger, Move, Past, Update
@@ -48,6 +48,14 @@ def no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ALONE, "1")
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests() -> Iterator[None]:
+    """What other tests revealed is not looked for in all that is said here: it would be thousands of secrets."""
+    yield
+    secret._revealed.clear()
+    secret._passing.clear()
 
 
 @pytest.fixture

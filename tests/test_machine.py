@@ -78,7 +78,7 @@ MESSAGE: dict[str, Any] = {
 }
 
 FAULTS = [
-    ("ok", "applied"),
+    *[("ok", "applied")] * 5,
     *((answer, done) for answer in ("silence", "bug", "nameless", "crash", "twice") for done in ("applied", "late")),
     *(
         (answer, "")
@@ -113,11 +113,11 @@ class Luck(NamedTuple):
             only=dice.choice([(), (), ("troubled",), ("sound",)]),
             manner=dice.choice([*["patient"] * 6, *["hasty"] * 3, "rivals"]),
             resend=dice.choice([None, False, True]),
-            max_time=dice.choice([0.0, 1.0, 1.0, 1.0]),
+            max_time=dice.choice([0.0, 1.0, 30.0, 30.0, 30.0]),
         )
 
 
-WELL = Luck((), "honest", None, 0, False, (), "patient", None, 1.0)
+WELL = Luck((), "honest", None, 0, False, (), "patient", None, 30.0)
 LUCK = st.integers(0, 2**64 - 1).map(Luck.cast)
 
 
@@ -420,7 +420,7 @@ class Desk(RuleBasedStateMachine):
     def calls(self) -> int:
         return sum(len(provider.calls) for provider in self.providers.values())
 
-    def tell(self, said: Message, only: Sequence[str], max_time: float = 1.0) -> None:
+    def tell(self, said: Message, only: Sequence[str], max_time: float = 30.0) -> None:
         report = self.app.announce(self.prepare(said, only), said, Control(max_time=max_time))
         self.compare(report)
 
@@ -467,7 +467,7 @@ class Desk(RuleBasedStateMachine):
             return
         with self.running(luck):
             self.said = said
-            self.tell(said, luck.only)
+            self.tell(said, luck.only, luck.max_time)
 
     @precondition(lambda self: self.said)
     @rule(luck=LUCK)
@@ -476,7 +476,7 @@ class Desk(RuleBasedStateMachine):
         assert self.said
         self.wait(luck)
         with self.running(luck):
-            self.tell(self.said, luck.only)
+            self.tell(self.said, luck.only, luck.max_time)
 
     @precondition(lambda self: self.said)
     @rule(luck=LUCK)

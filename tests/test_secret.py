@@ -12,6 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from outagecast import secret
 from outagecast.errors import ConfigError
 from outagecast.secret import Secret, redact, remember, withheld
 
@@ -167,3 +168,12 @@ def test_another_program_is_given_the_variables_with_nothing_in_them(monkeypatch
     Secret("env:OUTAGECAST_TEST_TOKEN")
     assert withheld()["OUTAGECAST_TEST_TOKEN"] == ""
     assert "HOME" not in withheld()
+
+
+def test_a_signature_is_hidden_while_its_call_lasts_and_does_not_pile_up() -> None:
+    remember("first-signature", is_passing=True)
+    assert "first-signature" not in redact("it said first-signature")
+    for number in range(100):
+        remember(f"later-signature-{number}", is_passing=True)
+    assert "later-signature-99" not in redact("it said later-signature-99")
+    assert len(secret._passing) == 32
