@@ -194,7 +194,8 @@ class App:
     def settle(self, incident: str, channel: str, decision: Event, *, url: str | None, target: str | None) -> Report:
         """What a person found out where no look-up could.
 
-        Raises UsageError where nothing is in doubt, ConflictError where words would be sent again that are outdated.
+        Raises UsageError where nothing is in doubt, or what is may still appear; ConflictError where words would be
+        sent again that are outdated.
         """
         slug = self._known(incident)
         with self._alone():
@@ -202,6 +203,8 @@ class App:
             if decision is Event.SETTLED_RESEND and number < standing.newest(self.ledger, slug)[channel]:
                 hint = "say --published URL or --not-published"
                 raise ConflictError(Problem(f"update {number} of {slug} is in doubt, and a newer one is out", hint))
+            if decision is not Event.SETTLED_PUBLISHED and channel in self.config.channels:
+                settle.require_settled(chosen, self.config.channels[channel].adapter.semantics.settle, self.clock.now())
             for entry in chosen:
                 settle.decide(self.ledger, entry, decision, url, by=self.by, now=self.clock.now())
         return self._outcome(slug, standing.judged(self.ledger, slug), None, Control())

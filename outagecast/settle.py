@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from outagecast.doubt import Doubt
 from outagecast.errors import Problem, UsageError
 from outagecast.ledger import Entry, Event, Ledger, Move, every_entry
 from outagecast.model import DOUBTFUL, Receipt, State
@@ -18,6 +21,20 @@ def doubtful(ledger: Ledger, slug: str, channel: str, target: str | None) -> tup
         if chosen := [entry for entry in entries if target in {None, entry.delivery.target}]:
             return update.number, chosen
     raise UsageError(Problem(f"nothing of {slug} is in doubt on {channel}", f"outagecast status {slug}"))
+
+
+def require_settled(entries: Iterable[Entry], settle: timedelta, now: datetime) -> None:
+    """Raises UsageError while what is in doubt may still appear: it would be there twice if it was sent again.
+
+    ``settle``: how long a request that got no answer may still be applied.
+    """
+    ends = max(
+        (Doubt.of(entry).last + settle for entry in entries if entry.state is not State.NEEDS_DECISION), default=now
+    )
+    if ends > now:
+        wait = f"in {math.ceil((ends - now).total_seconds())} s"
+        hint = f"look again {wait}, then say so; or now --published URL, if you see it"
+        raise UsageError(Problem("it may still appear, however it looks now", hint))
 
 
 def decide(ledger: Ledger, entry: Entry, decision: Event, url: str | None, *, by: str, now: datetime) -> None:

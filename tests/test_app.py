@@ -709,7 +709,17 @@ def test_what_a_person_saw_is_out_and_stays_out(doubtful: Desk) -> None:
     assert len(doubtful.sent) == 1
 
 
+@pytest.mark.parametrize("decision", [Event.SETTLED_NOT_PUBLISHED, Event.SETTLED_RESEND])
+def test_nobody_decides_that_it_is_not_out_while_it_may_still_appear(doubtful: Desk, decision: Event) -> None:
+    with pytest.raises(UsageError, match=r"it may still appear, however it looks now \(look again in 300 s"):
+        doubtful.app().settle("cards", "x", decision, url=None, target=None)
+    assert states(doubtful.app().status("cards")) == {"x": "in_doubt"}
+    doubtful.clock.wait(300, threading.Event())
+    doubtful.app().settle("cards", "x", decision, url=None, target=None)
+
+
 def test_what_a_person_did_not_find_failed_and_is_sent_when_somebody_resumes(doubtful: Desk) -> None:
+    doubtful.clock.wait(301, threading.Event())
     report = doubtful.app().settle("cards", "x", Event.SETTLED_NOT_PUBLISHED, url=None, target=None)
     assert (report.exit_code, states(report)) == (ExitCode.NOTHING_PUBLISHED, {"x": "failed"})
     assert doubtful.app().resume("cards", Control()).exit_code == ExitCode.DONE
@@ -787,6 +797,7 @@ def test_nothing_is_settled_where_nothing_is_in_doubt(doubtful: Desk, channel: s
 
 def test_doubt_about_an_older_update_can_be_settled_but_its_words_not_sent_again(doubtful: Desk) -> None:
     doubtful.announce("x", **IDENTIFIED)
+    doubtful.clock.wait(301, threading.Event())
     with pytest.raises(ConflictError, match="update 1 of cards is in doubt, and a newer one is out"):
         doubtful.app().settle("cards", "x", Event.SETTLED_RESEND, url=None, target=None)
     report = doubtful.app().settle("cards", "x", Event.SETTLED_NOT_PUBLISHED, url=None, target=None)

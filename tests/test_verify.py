@@ -56,12 +56,15 @@ class Desk:
         self.bank = bank
         self.clock = SetClock()
         self.made: Callable[[ChannelConfig], Channel] = lambda one: registry.create(one.kind, one.settings)
-        self.open()
+        self.app = self._opened()
 
     def open(self) -> None:
         """Read the config anew."""
-        loaded = config.load(self.bank.folder / "outagecast.yaml")
-        self.app = App(loaded, "ana@desk", self.clock, create=self._make)
+        self.app.close()
+        self.app = self._opened()
+
+    def _opened(self) -> App:
+        return App(config.load(self.bank.folder / "outagecast.yaml"), "ana@desk", self.clock, create=self._make)
 
     def _make(self, channel: ChannelConfig) -> Channel:
         return self.made(channel)

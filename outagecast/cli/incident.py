@@ -133,6 +133,8 @@ def settle(
 ) -> int:
     """Say what became of a delivery that is in doubt, once you have looked.
 
+    That it is not out can be said as soon as it can no longer appear: minutes after it was sent.
+
     \b
     Examples:
       outagecast settle card-payments-2026-11-22 x --published https://x.com/examplebank/status/1

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from outagecast.errors import LedgerError, Problem
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY = 10.0  # seconds
+
+
+def patiently(work: Callable[[], None]) -> None:
+    """Try ``work`` until nobody else is in its way, for as long as SQLite itself would wait.
+
+    Who makes a ledger, or is the first or the last to use it, holds all others off, and those are told so at once:
+    https://sqlite.org/wal.html, "Sometimes queries return SQLITE_BUSY in WAL mode".
+    """
+    until = time.monotonic() + BUSY
+    while True:
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL}:
+                raise
+            if time.monotonic() > until:
+                raise
+        time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - not a secret
 
 
 def require_durable(database: sqlite3.Connection, path: Path) -> None:

@@ -29,7 +29,7 @@ from outagecast.ledger import (
 )
 from outagecast.ledger.disk import THIS_MACHINE, Disk, Reserve, connect, explain, require_sound
 from outagecast.ledger.lock import hold
-from outagecast.ledger.migrate import is_behind, migrate, require_durable
+from outagecast.ledger.migrate import is_behind, migrate, patiently, require_durable
 from outagecast.ledger.rows import from_update, key_of, maybe, moment, stamp, to_entry, to_update
 from outagecast.ledger.witness import Mark, note, recall
 from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
@@ -104,8 +104,8 @@ class SqliteLedger:
     @_guarded
     def _prepare(self) -> None:
         if self._refusal is None:
-            require_durable(self._db, self.path)
-            migrate(self._db, self.path)
+            patiently(lambda: require_durable(self._db, self.path))
+            patiently(lambda: migrate(self._db, self.path))
         elif is_behind(self._db, self.path):
             raise LedgerError(self._refusal)  # it cannot be brought up to date
 

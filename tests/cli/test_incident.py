@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
+from outagecast.clock import Clock
 from outagecast.rehearsal import Reply
 
 if TYPE_CHECKING:
@@ -173,8 +175,16 @@ def test_what_is_in_doubt_is_told_with_what_decides_it(doubt: Bank, cli: Cli) ->
     ],
 )
 def test_a_person_decides_what_no_look_up_could(
-    doubt: Bank, cli_json: CliJson, decision: tuple[str, ...], code: int, state: str, posts: int
+    doubt: Bank,
+    cli_json: CliJson,
+    monkeypatch: pytest.MonkeyPatch,
+    decision: tuple[str, ...],
+    code: int,
+    state: str,
+    posts: int,
 ) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=6)  # when it can no longer appear
+    monkeypatch.setattr(Clock, "now", lambda _: later)
     found = cli_json("settle", "card-payments", "x", *decision)
 
     assert (found["exit_code"], _channel(found, "x")["state"]) == (code, state)

@@ -20,7 +20,7 @@ import pytest
 from outagecast.errors import ConflictError, ExitCode, LedgerError
 from outagecast.ledger import Event, Move, Opening, Update
 from outagecast.ledger.lock import held_by
-from outagecast.ledger.migrate import MIGRATIONS
+from outagecast.ledger.migrate import MIGRATIONS, patiently
 from outagecast.ledger.sqlite import _ENTRY, SqliteLedger, slugs
 from outagecast.model import State, Status, Variant
 from outagecast.person import operator
@@ -348,3 +348,24 @@ def test_what_a_second_update_replies_to_is_looked_up_by_its_recipient(ledger: S
     (look,) = [step for step in plan if step.startswith("SEARCH p ")]
 
     assert "delivery_by_target (incident=? AND channel=? AND target=? AND language=?)" in look
+
+
+def test_who_opens_a_ledger_while_another_has_it_alone_waits_a_moment(path: Path) -> None:
+    SqliteLedger(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")  # as while it is being made
+        other.execute("BEGIN IMMEDIATE")  # of this SQLite tells at once, however long one would wait
+        free = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+        free.start()
+        ledger = SqliteLedger(path)
+        free.join()
+    assert ledger.incidents() == []
+    ledger.close()
+
+
+def test_what_is_not_about_waiting_is_raised_at_once() -> None:
+    def work() -> None:
+        raise sqlite3.IntegrityError("no")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        patiently(work)
