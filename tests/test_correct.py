@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import outagecast.templates
 from outagecast.app import Control
 from outagecast.channel import Edits, Finds
 from outagecast.channels.facebook import Facebook
@@ -21,7 +22,7 @@ from outagecast.rehearsal import Reply
 from tests.conftest import Bank
 from tests.office import SLUG, Office, by_name, states, texts
 
-SHIPPED = Path(__file__).parent.parent / "templates" / "en"
+SHIPPED = Path(next(iter(outagecast.templates.__path__))) / "en"
 RIGHT: dict[str, Any] = {"workaround": ["Only transfers in our app still work."]}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import outagecast.templates
 from outagecast.app import Control
 from outagecast.errors import ConflictError, ExitCode, PlanError, Rejected, TemplateError, UsageError
 from outagecast.ledger import Event, Move
@@ -23,7 +24,7 @@ from outagecast.rehearsal import Reply
 from tests.conftest import Bank
 from tests.office import SLUG, Office, by_name, states, texts
 
-SHIPPED = Path(__file__).parent.parent / "templates" / "en"
+SHIPPED = Path(next(iter(outagecast.templates.__path__))) / "en"
 ALARM = "Our debit and credit cards are being declined in shops and online."
 
 
