@@ -333,10 +333,13 @@ class App:
 
     def _misgivings(self) -> list[str]:
         """What the officer should know of the ledger before it is trusted."""
-        from outagecast.ledger.witness import recall
+        if self.has_ledger:
+            why = self.ledger.unsure(self.clock.now())
+        else:
+            from outagecast.ledger.witness import recall
 
-        mark = recall(self.ledger_path)
-        why = self.ledger.unsure(self.clock.now()) if self.has_ledger else mark and mark.contradicts("", 0)
+            last = recall(self.ledger_path)
+            why = last and last.contradicts("", 0)
         return [f"{why}: each channel is asked first whether it carries these words already"] if why else []
 
     def _holder(self) -> str:

@@ -422,9 +422,10 @@ def test_a_status_tells_the_digest_of_what_was_opened_last(desk: Desk) -> None:
 # -- a ledger that was lost, or put back ---
 
 
-def test_a_ledger_that_was_put_back_sends_nothing_again_that_is_seen(desk: Desk) -> None:
-    desk.trouble["x"] = Unavailable("later", retry_after=600)
+def put_back(desk: Desk) -> None:
+    """Announce, and go on with a copy of the ledger from before anything was out."""
     path, copy = desk.folder / "outagecast.db", desk.folder / "copy.db"
+    desk.trouble["x"] = Unavailable("later", retry_after=600)
     first = desk.app()
     desk.announce("x", app=first)
     first.close()
@@ -437,6 +438,9 @@ def test_a_ledger_that_was_put_back_sends_nothing_again_that_is_seen(desk: Desk)
     assert desk.calls == [("x", 1), ("x", 1)]  # one of them was refused
     shutil.copy(copy, path)
 
+
+def test_a_ledger_that_was_put_back_sends_nothing_again_that_is_seen(desk: Desk) -> None:
+    put_back(desk)
     desk.shown["x"] = Receipt("x-2")
     outcome = desk.app().resume("cards", Control())
 
@@ -445,18 +449,7 @@ def test_a_ledger_that_was_put_back_sends_nothing_again_that_is_seen(desk: Desk)
 
 
 def test_a_ledger_that_was_put_back_leaves_to_a_person_what_is_not_seen(desk: Desk) -> None:
-    path, copy = desk.folder / "outagecast.db", desk.folder / "copy.db"
-    desk.trouble["x"] = Unavailable("later", retry_after=600)
-    first = desk.app()
-    desk.announce("x", app=first)
-    first.close()
-    shutil.copy(path, copy)
-    desk.trouble.clear()
-    desk.clock.time += timedelta(minutes=20)
-    first = desk.app()
-    first.resume("cards", Control())
-    first.close()
-    shutil.copy(copy, path)
+    put_back(desk)
     outcome = desk.app().resume("cards", Control())
     assert (states(outcome), outcome.exit_code) == ({"x": "needs_decision"}, ExitCode.IN_DOUBT)
     assert desk.calls == [("x", 1), ("x", 1)]

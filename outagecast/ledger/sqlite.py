@@ -134,18 +134,15 @@ class SqliteLedger:
 
     @_guarded
     def unsure(self, now: datetime) -> str | None:
-        row = self._db.execute("SELECT id, unsure, why FROM ledger").fetchone()
-        mark = recall(self.path)
-        if mark and (why := mark.contradicts(row["id"], self._changes())):
+        if why := self._contradiction():
             return why
+        row = self._db.execute("SELECT unsure, why FROM ledger").fetchone()
         since = maybe(row["unsure"])
         return str(row["why"]) if since and now - since < UNSURE_FOR else None
 
     @_guarded
     def recognise(self, now: datetime, by: str) -> None:
-        (identity,) = self._db.execute("SELECT id FROM ledger").fetchone()
-        mark = recall(self.path)
-        why = mark and mark.contradicts(identity, self._changes())
+        why = self._contradiction()
         if why is None:
             return
         with self._transaction():
@@ -158,11 +155,17 @@ class SqliteLedger:
 
     @_guarded
     def remember(self) -> None:
-        (identity,) = self._db.execute("SELECT id FROM ledger").fetchone()
-        note(self.path, Mark(identity, self._changes()))
+        note(self.path, self._mark())
 
-    def _changes(self) -> int:
-        return int(self._db.execute("SELECT coalesce(max(seq), 0) FROM transition").fetchone()[0])
+    def _mark(self) -> Mark:
+        """Which ledger this is, and how far."""
+        row = self._db.execute("SELECT id, (SELECT coalesce(max(seq), 0) FROM transition) AS changes FROM ledger")
+        return Mark(*row.fetchone())
+
+    def _contradiction(self) -> str | None:
+        """Why this is not the ledger that was used here last, in words, if it is not."""
+        last = recall(self.path)
+        return last and last.contradicts(*self._mark())
 
     @_guarded
     def inspect(self) -> None:
