@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import outagecast.templates
 from outagecast import config, message, registry
 from outagecast.app import App, Control
 from outagecast.channel import Channel
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from tests.conftest import Bank
 
 SLUG = "card-payments"
+SHIPPED = Path(next(iter(outagecast.templates.__path__))) / "en"
 
 
 class SetClock(Clock):
@@ -79,6 +82,19 @@ class Office:
 
     def retract(self, *delete: str, control: Control | None = None) -> Report:
         return self.app.retract(self.app.prepare_retraction(SLUG, delete), control or Control(), delete)
+
+    def speak_romanian(self, summary: str, *, english: str, romanian: str) -> None:
+        """Have X say it in Romanian too, by templates of one's own; ``english`` is a phrase of ours."""
+        folder = self.bank.folder / "words" / "ro"
+        folder.mkdir(parents=True)
+        for name in ("x.text.j2", "phrases.j2"):
+            text = SHIPPED.joinpath(name).read_text(encoding="utf-8").replace(english, romanian)
+            (folder / name).write_text(text, encoding="utf-8")
+        self.bank.config["organisation"]["languages"] = ["en", "ro"]
+        self.bank.config["templates"] = "words"
+        self.bank.config["channels"] = {"x": self.bank.config["channels"]["x"] | {"languages": ["en", "ro"]}}
+        self.bank.write(translations={"ro": {"title": "Plățile nu merg", "summary": summary}})
+        self.open()
 
     def words(self, *, correct: bool = True, **facts: Any) -> dict[str, str]:
         """The text of each channel, as it would be announced."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import outagecast.templates
 from outagecast.app import Control
 from outagecast.channel import Edits, Finds
 from outagecast.channels.facebook import Facebook
@@ -22,7 +20,6 @@ from outagecast.rehearsal import Reply
 from tests.conftest import Bank
 from tests.office import SLUG, Office, by_name, states, texts
 
-SHIPPED = Path(next(iter(outagecast.templates.__path__))) / "en"
 RIGHT: dict[str, Any] = {"workaround": ["Only transfers in our app still work."]}
 
 
@@ -104,16 +101,7 @@ def test_a_channel_whose_own_words_were_not_wrong_says_nothing(office: Office) -
 
 
 def test_a_wrong_translation_is_put_right_for_those_who_read_it_alone(office: Office) -> None:
-    folder = office.bank.folder / "words" / "ro"
-    folder.mkdir(parents=True)
-    for name in ("x.text.j2", "phrases.j2"):
-        text = SHIPPED.joinpath(name).read_text(encoding="utf-8").replace("Correction:", "Rectificare:")
-        (folder / name).write_text(text, encoding="utf-8")
-    office.bank.config["organisation"]["languages"] = ["en", "ro"]
-    office.bank.config["templates"] = "words"
-    office.bank.config["channels"] = {"x": office.bank.config["channels"]["x"] | {"languages": ["en", "ro"]}}
-    office.bank.write(translations={"ro": {"title": "Plățile nu merg", "summary": "Conturile sunt goale."}})
-    office.open()
+    office.speak_romanian("Conturile sunt goale.", english="Correction:", romanian="Rectificare:")
     office.announce()
 
     office.correct(translations={"ro": {"title": "Plățile nu merg", "summary": "Cardurile sunt refuzate."}})

@@ -10,12 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import outagecast.templates
 from outagecast.app import Control
 from outagecast.errors import ConflictError, ExitCode, PlanError, Rejected, TemplateError, UsageError
 from outagecast.ledger import Event, Move
@@ -24,7 +22,6 @@ from outagecast.rehearsal import Reply
 from tests.conftest import Bank
 from tests.office import SLUG, Office, by_name, states, texts
 
-SHIPPED = Path(next(iter(outagecast.templates.__path__))) / "en"
 ALARM = "Our debit and credit cards are being declined in shops and online."
 
 
@@ -343,16 +340,7 @@ def test_planned_work_is_called_off_rather_than_wrong(office: Office) -> None:
 
 
 def test_every_language_is_told_in_its_own(office: Office) -> None:
-    folder = office.bank.folder / "words" / "ro"
-    folder.mkdir(parents=True)
-    for name in ("x.text.j2", "phrases.j2"):
-        text = SHIPPED.joinpath(name).read_text(encoding="utf-8").replace("we told you:", "v-am spus:")
-        (folder / name).write_text(text, encoding="utf-8")
-    office.bank.config["organisation"]["languages"] = ["en", "ro"]
-    office.bank.config["templates"] = "words"
-    office.bank.config["channels"] = {"x": office.bank.config["channels"]["x"] | {"languages": ["en", "ro"]}}
-    office.bank.write(translations={"ro": {"title": "Plățile nu merg", "summary": "Cardurile sunt refuzate."}})
-    office.open()
+    office.speak_romanian("Cardurile sunt refuzate.", english="we told you:", romanian="v-am spus:")
     office.announce()
     office.bank.config["channels"]["x"]["languages"] = ["en"]  # and who read the other hears of it all the same
     office.bank.write()

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from outagecast import config, message, registry
-from outagecast.app import App, Control
-from outagecast.channel import Channel
-from outagecast.clock import Clock
+from outagecast.app import Control
 from outagecast.config import ChannelConfig
 from outagecast.errors import LedgerError
 from outagecast.ledger import Event, Move
 from outagecast.model import Delivery, Published, ReadBack, State, Status
 from outagecast.rehearsal import Reply
 from outagecast.verify import LONGEST_TEXT, MOST_FAILED, PATIENCE, judged
+from tests.office import Office
 
 if TYPE_CHECKING:
     from outagecast.report import ChannelReport, Report
@@ -30,48 +28,8 @@ NOT_FOUND = Reply(200, {"errors": [{"type": "https://api.twitter.com/2/problems/
 NO_SUCH_POST = Reply(400, {"error": {"code": 100, "message": "no", "fbtrace_id": "A"}})
 
 
-class SetClock(Clock):
-    """A clock that moves when somebody waits for it, or when a test says so."""
-
-    def __init__(self) -> None:
-        self.time = datetime.now(UTC)
-        self._lock = threading.Lock()
-
-    def now(self) -> datetime:
-        with self._lock:
-            return self.time
-
-    def wait(self, seconds: float, stop: threading.Event) -> None:
-        self.pass_by(seconds)
-
-    def pass_by(self, seconds: float) -> None:
-        with self._lock:
-            self.time += timedelta(seconds=seconds)
-
-
-class Desk:
-    """The bank's commands in this process, at a time of the test's own."""
-
-    def __init__(self, bank: Bank) -> None:
-        self.bank = bank
-        self.clock = SetClock()
-        self.made: Callable[[ChannelConfig], Channel] = lambda one: registry.create(one.kind, one.settings)
-        self.app = self._opened()
-
-    def open(self) -> None:
-        """Read the config anew."""
-        self.app.close()
-        self.app = self._opened()
-
-    def _opened(self) -> App:
-        return App(config.load(self.bank.folder / "outagecast.yaml"), "ana@desk", self.clock, create=self._make)
-
-    def _make(self, channel: ChannelConfig) -> Channel:
-        return self.made(channel)
-
-    def announce(self, *channels: str) -> Report:
-        said = message.load(self.bank.folder / "incident.yaml", zone=self.app.config.organisation.timezone)
-        return self.app.announce(self.app.prepare(said, only=channels), said, Control())
+class Desk(Office):
+    """An office where somebody looks at what the public sees."""
 
     def verify(self, **options: Any) -> Report:
         return self.app.verify(None, Control(**options))
@@ -96,7 +54,7 @@ def desk(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         monkeypatch.setenv(name, value)
     desk = Desk(bank)
     yield desk
-    desk.app.close()
+    desk.close()
 
 
 def rewrite(bank: Bank, provider: str, old: str, new: str) -> None:
@@ -491,7 +449,7 @@ def test_one_may_look_while_another_run_holds_the_ledger(desk: Desk) -> None:
         other.clock = desk.clock
         other.open()
         assert other.look().state is State.VERIFIED
-        other.app.close()
+        other.close()
 
 
 def test_of_two_who_look_at_the_same_moment_the_second_yields(desk: Desk) -> None:
