@@ -127,7 +127,7 @@ def test_it_tells_the_whole_story_with_nothing_configured(tmp_path: Path) -> Non
         assert words in shown
     assert ("LIVE" in shown, shown.count("update 3 resolved REHEARSAL")) == (False, 1)
     doubt, command = shown.index("facebook UNKNOWN"), shown.index("$ outagecast resume card-payments-")
-    assert doubt < command < shown.index("3 of 3")
+    assert doubt < command < shown.index("3 of 3 The end")
     assert shown.count("accepted for 21 of 22 people, 1 refused") >= 1
     assert "accepted for 21 of 21 people" in shown  # who unsubscribed is not tried again
     assert re.search(r"6 posts, 42 texts and 46 e-mails in \d+\.\d s, to nobody\.", shown)
