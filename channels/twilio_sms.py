@@ -14,9 +14,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from outagecast.about import about
 from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
-from outagecast.measure import sms
+from outagecast.measure import sms, sms_fit
 from outagecast.model import Delivery, Published, Receipt
 from outagecast.secret import Secret, redact
 from outagecast.text import folded
@@ -81,14 +82,14 @@ _HINTS = (
 class Settings:
     """An API key (least rights) or the account's auth token, and who the text comes from."""
 
-    account_sid: Secret
-    api_key: Secret | None = None
-    api_key_secret: Secret | None = None
-    auth_token: Secret | None = None
-    from_: str | None = None
-    messaging_service_sid: str | None = None
-    validity: int = LONGEST_WAIT  # seconds a text may wait in Twilio's queue; less where it expires earlier
-    api_url: str = "https://api.twilio.com"
+    account_sid: Secret = about("the account's AC…, as a secret such as env:TWILIO_ACCOUNT_SID")
+    api_key: Secret | None = about("an API key's SK…, as a secret; or give auth_token", default=None)
+    api_key_secret: Secret | None = about("the API key's own secret, with api_key", default=None)
+    auth_token: Secret | None = about("the account's, as a secret; or give an API key", default=None)
+    from_: str | None = about("a number, a name or a short code; or give messaging_service_sid", default=None)
+    messaging_service_sid: str | None = about("the messaging service's MG…; or give from", default=None)
+    validity: int = about("seconds a text may wait in Twilio's queue; less if it expires earlier", default=LONGEST_WAIT)
+    api_url: str = about("another address, for rehearsals", default="https://api.twilio.com")
 
     def __post_init__(self) -> None:
         if (self.api_key is None) != (self.api_key_secret is None):
@@ -114,7 +115,14 @@ class TwilioSms:
 
     kind: ClassVar[str] = "twilio_sms"
     parts: ClassVar[Mapping[str, Limit]] = {
-        "text": Limit(MOST_SEGMENTS, "segments", lambda text: sms(text).segments, Carries.ESSENTIALS, aim=FEW_SEGMENTS)
+        "text": Limit(
+            MOST_SEGMENTS,
+            "segments",
+            lambda text: sms(text).segments,
+            Carries.ESSENTIALS,
+            aim=FEW_SEGMENTS,
+            fit=sms_fit,
+        )
     }
     addresses: ClassVar[Literal["phone", "email"] | None] = "phone"
     escapes: ClassVar[frozenset[str]] = frozenset()
@@ -130,6 +138,11 @@ class TwilioSms:
     def __init__(self, settings: Settings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._settings = settings
         self._now = now
+
+    @staticmethod
+    def links() -> tuple[str, ...]:
+        """None: banks are told not to text links, so that nobody learns to tap them."""
+        return ()
 
     def check(self) -> None:
         """Whether the credentials may read this account's messages."""
