@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import html
+import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, NamedTuple
 
+from outagecast import voice
 from outagecast.channel import Carries
-from outagecast.measure import sms
+from outagecast.measure_sms import unmarked
 from outagecast.message import UNKNOWN, Message
 from outagecast.model import Status
 from outagecast.text import folded
-from outagecast.wording import Moment, Wording, bare, first_sentence
+from outagecast.wording import Moment, Window, Wording, bare, closed_up, first_sentence
 
 _INCIDENT = (Status.INVESTIGATING, Status.IDENTIFIED)
 _PLANNED = (Status.SCHEDULED, Status.IN_PROGRESS)
@@ -36,12 +36,13 @@ _SILENT: Mapping[Status, tuple[str, ...]] = {
     Status.INVESTIGATING: ("ended", "window", "retraction_reason"),
     Status.IDENTIFIED: ("ended", "window", "retraction_reason"),
     Status.MONITORING: ("eta", "window", "retraction_reason"),
-    Status.RESOLVED: ("eta", "next_update", "window", "retraction_reason"),
-    Status.SCHEDULED: ("started", "ended", "eta", "retraction_reason"),
+    Status.RESOLVED: ("eta", "next_update", "window", "retraction_reason", "components"),
+    Status.SCHEDULED: ("started", "ended", "eta", "retraction_reason", "components"),
     Status.IN_PROGRESS: ("ended", "retraction_reason"),
-    Status.COMPLETED: ("eta", "next_update", "retraction_reason"),
+    Status.COMPLETED: ("eta", "next_update", "retraction_reason", "components"),
     Status.RETRACTED: (
         *("eta", "next_update", "started", "ended", "window", "scope", "scope_unknown", "cause", "cause_unknown"),
+        "components",
     ),
 }
 
@@ -66,18 +67,33 @@ _ESSENTIAL: Mapping[Status, frozenset[str]] = {
     Status.RETRACTED: _ALWAYS,
 }
 
-_KEYBOARD = str.maketrans(
-    {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": "-", "…": "..."}
-    | dict.fromkeys("\u00a0\u2009\u202f", " ")
-)
+# What a status claims of the service: a text that claims another one's denies it.
+_STAGE: Mapping[Status, str] = {
+    Status.INVESTIGATING: "failing",
+    Status.IDENTIFIED: "failing",
+    Status.MONITORING: "working",
+    Status.RESOLVED: "working",
+    Status.SCHEDULED: "ahead",
+    Status.IN_PROGRESS: "under way",
+    Status.COMPLETED: "finished",
+    Status.RETRACTED: "wrong",
+}
+
 _TAG = re.compile(r"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
 _LINK = re.compile(r'<a\s[^>]*?href="([^"]*)"[^>]*>')
 _BLOCK_END = re.compile(r"</(?:p|li|h\d|div|title|tr|td|th)>|<br\s*/?>", re.IGNORECASE)
 _UNSEEN = re.compile(r"<!--.*?-->|<(head|style|script)\b.*?</\1>", re.IGNORECASE | re.DOTALL)
 _CLOCK_12 = re.compile(r"(?<![\d.:])(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])\.?m\b")
 _CLOCK_24 = re.compile(r"(?<![\d.:])([01]?\d|2[0-3])(?:[:.]|\s?h\s?)([0-5]\d)(?!\d|:\d|\s?[ap]\.?m\b)")
+_FULL_HOUR = re.compile(r"(?<![\d.:])([01]?\d|2[0-3])\s?(?:h|uhr|heures|horas)\b(?!\s?\d)")
+_CLOCK_HAN = re.compile(r"(凌晨|早上|上午|中午|下午|晚上)(1[0-2]|0?\d)[時时](?:([0-5]?\d)分|(半))?")
+_DOTTED = re.compile(r"\d\.\d\d(?!\s?[ap]\.?m)")  # a price as well as a time
+_HOURS = re.compile(r"(?<!\bà )(?<!\bavant )(?<!\blas )(?<![\d.:])\d{1,2}\s?(?:h|heures|horas)\b(?!\s?\d)")  # how long
+_WORDS_END = "(?:(?![^\\W_\u2e80-\u9fff])|(?<![^\\W_\u2e80-\u9fff]))"  # "is over" is not in "is overloaded"
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _NUMBER = re.compile(r"\d+")
+_CONTRACTED = (("can't", "cannot"), ("won't", "will not"), ("n't", " not"))  # English; both say the same
+_QUOTES = str.maketrans(dict.fromkeys('"「」『』', "'"))  # quoted, outer ones become inner ones
 
 
 class Said(NamedTuple):
@@ -95,22 +111,15 @@ class Said(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """One stated fact: a text carries it when every one of ``needles`` stands in it, or any one if ``either``."""
+    """One stated fact: a text carries it when every one of ``needles`` stands in it, or any one if ``either``.
+
+    ``loosely`` are the needles that are enough in a text that somebody wrote by hand.
+    """
 
     name: str
     needles: tuple[str | Moment, ...]
     either: bool = False
-
-
-def plain(text: str) -> str:
-    """``text`` as the keyboard of a phone has it: one curly quote, or a mark on a letter, makes an SMS cost twice."""
-    return "".join(map(_keyed, unicodedata.normalize("NFC", text).translate(_KEYBOARD)))
-
-
-@cache
-def _keyed(letter: str) -> str:
-    base = unicodedata.normalize("NFD", letter)[:1]
-    return base if letter > "\x7f" and base <= "\x7f" and sms(letter).encoding != "GSM-7" else letter
+    loosely: tuple[str | Moment, ...] | None = None
 
 
 def visible(part: str) -> str:
@@ -148,11 +157,14 @@ def context(
         "started": said(started),
         "ended": said(ended),
         "lasted": wording.lasted(started, ended) if started and ended else None,
+        "duration": wording.duration(ended - started) if started and ended else None,
         "window": wording.window(window.start, window.end) if window else None,
         "cause": None if message.cause == UNKNOWN else message.cause,
         "cause_unknown": message.cause == UNKNOWN,
+        "cause_found": message.cause != UNKNOWN,
         "workaround": list(message.workaround),
         "eta": said(message.eta),
+        "no_estimate": message.eta is None and message.status in _INCIDENT,
         "next_update": said(next_update_at),
         "apology": _apology(message),
         "compensation": message.compensation,
@@ -160,6 +172,7 @@ def context(
         "retraction_reason": message.retraction_reason,
         "phone": message.contact.phone,
         "url": message.contact.url if links else None,
+        "now": wording.moment(wording.as_of),
         "zone": wording.zone_name,
         "language": wording.language,
         "is_planned": window is not None,
@@ -182,8 +195,20 @@ def _outdated(message: Message, language: str, earlier: Sequence[Said]) -> Itera
     for name in ("title", "summary", "workaround", "compensation", "aftermath"):
         value = getattr(message, name)
         now = (value,) if isinstance(value, str) else value
-        if now and any(said.words(name, language) == now for said in earlier):
+        if now and any(_repeats(message, name, language, now, said) for said in earlier):
             yield name
+
+
+def _repeats(message: Message, name: str, language: str, now: tuple[str, ...], said: Said) -> bool:
+    """Whether ``said`` said the same: in this language, or, where it was not translated yet, in its own."""
+    if _heard_in(message, language, said):
+        return said.words(name, language) == now
+    return said.words(name, "") == Said(json.loads(message.as_written()), said.at).words(name, "")
+
+
+def _heard_in(message: Message, language: str, said: Said) -> bool:
+    """Whether its words can be quoted to readers of this language: a translation may be younger than it."""
+    return language not in message.translations or language in said.written.get("translations", {})
 
 
 def _retold(message: Message, wording: Wording, earlier: Sequence[Said], old: set[str]) -> dict[str, Any]:
@@ -191,7 +216,8 @@ def _retold(message: Message, wording: Wording, earlier: Sequence[Said], old: se
     is_news = message.status in OUTDATES and "title" not in old
     repeated = _folded(bare(message.title)) in _folded(message.summary)
     summary_is_old = "summary" in old or (message.status is Status.RETRACTED and not earlier)
-    before = message.summary if summary_is_old or not earlier else earlier[-1].words("summary", wording.language)[0]
+    heard = [said for said in earlier if _heard_in(message, wording.language, said)]
+    before = message.summary if summary_is_old or not heard else heard[-1].words("summary", wording.language)[0]
     first = next((said for said in earlier if said.words("summary", wording.language) == (before,)), None)
     open_ones = [said for said in earlier if said.written.get("status") != message.status]
     was_news = "title" in old and "title" not in _outdated(message, wording.language, open_ones)
@@ -199,7 +225,7 @@ def _retold(message: Message, wording: Wording, earlier: Sequence[Said], old: se
         "headline": message.title if is_news and not repeated and (earlier or not summary_is_old) else None,
         "summary_is_old": summary_is_old,
         "said_before": {
-            "title": next(iter(earlier[0].words("title", wording.language) if earlier else ()), message.title),
+            "title": next(iter(heard[0].words("title", wording.language) if heard else ()), message.title),
             "headline": message.title if was_news and not repeated else None,
             "summary": before,
             "at": wording.moment(first.at) if first else None,
@@ -209,15 +235,19 @@ def _retold(message: Message, wording: Wording, earlier: Sequence[Said], old: se
 
 def stated(given: Mapping[str, Any], phrases: Mapping[str, Any]) -> list[Fact]:
     """The facts that a template's ``context`` states, each with what proves it in a finished text."""
-    facts = [Fact("summary", (given["summary"],))]
-    for name, key in (
-        ("started_at", "started"),
-        ("ended_at", "ended"),
-        ("eta", "eta"),
-        ("next_update_at", "next_update"),
-    ):
-        if given[key]:
-            facts.append(Fact(name, (given[key],)))
+    facts = [
+        Fact("status", tuple(phrases.get("status_said", {}).get(given["status"], ())), either=True),
+        Fact("summary", (given["summary"],)),
+    ]
+    if given["components"]:
+        facts.append(_components(given["components"], phrases.get("component_states", {})))
+    facts += [Fact(f"{key}_at", (given[key],)) for key in ("started", "ended") if given[key]]
+    if given["eta"]:
+        facts.append(Fact("eta", (given["eta"],)))
+    elif given["no_estimate"]:
+        facts.append(Fact("eta", _phrases(phrases, "no_estimate"), either=True))
+    if given["next_update"]:
+        facts.append(Fact("next_update_at", (given["next_update"],)))
     if window := given["window"]:
         under_way = given["status"] == Status.IN_PROGRESS
         facts.append(Fact("window", (window.end,) if under_way else (window.start, window.end)))
@@ -225,19 +255,26 @@ def stated(given: Mapping[str, Any], phrases: Mapping[str, Any]) -> list[Fact]:
         if given[name]:
             facts.append(Fact(name, (given[name],)))
         elif given[f"{name}_unknown"]:
-            said = [str(phrase) for key, phrase in phrases.items() if key.startswith(f"{name}_unknown")]
-            facts.append(Fact(name, tuple(said), either=True))
+            facts.append(Fact(name, _phrases(phrases, f"{name}_unknown"), either=True))
     if given["workaround"]:
         facts.append(Fact("workaround", tuple(given["workaround"])))
     if given["apology"]:
         facts.append(Fact("apology", tuple(given["apology"].values()), either=True))
-    for name in ("compensation", "aftermath", "retraction_reason"):
-        if given[name]:
-            facts.append(Fact(name, (given[name],)))
-    for name in ("phone", "url"):
-        if given[name]:
-            facts.append(Fact(f"contact.{name}", (given[name],)))
+    sentences = ("compensation", "aftermath", "retraction_reason")
+    facts += [Fact(name, (given[name],)) for name in sentences if given[name]]
+    facts += [Fact(f"contact.{name}", (given[name],)) for name in ("phone", "url") if given[name]]
     return facts
+
+
+def _components(components: Sequence[tuple[str, str]], states: Mapping[str, str]) -> Fact:
+    """The parts of the service and how each is; in a text by hand, their names are enough."""
+    names = tuple(name for name, _ in components)
+    return Fact("components", (*names, *(states.get(state, state) for _, state in components)), loosely=names)
+
+
+def _phrases(phrases: Mapping[str, Any], beginning: str) -> tuple[str, ...]:
+    """The shared phrases whose names begin so."""
+    return tuple(str(phrase) for key, phrase in phrases.items() if key.startswith(beginning))
 
 
 def carried(text: str, facts: Sequence[Fact], *, by_hand: bool = False) -> tuple[list[str], list[str]]:
@@ -247,8 +284,57 @@ def carried(text: str, facts: Sequence[Fact], *, by_hand: bool = False) -> tuple
     words are enough. Times, numbers and addresses must be right in both.
     """
     hay = _Text(_folded(text), by_hand)
-    found = [fact for fact in facts if (any if fact.either else all)(map(hay.states, fact.needles))]
+
+    def states(fact: Fact) -> bool:
+        needles = fact.loosely if by_hand and fact.loosely is not None else fact.needles
+        return (any if fact.either else all)(map(hay.states, needles))
+
+    found = [fact for fact in facts if states(fact)]
     return [fact.name for fact in found], [fact.name for fact in facts if fact not in found]
+
+
+def contradictions(text: str, given: Mapping[str, Any], phrases: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a text written by hand says against the facts, as pairs of a fact's name and the words that deny it."""
+    hay = _Text(_folded(text), by_hand=True)
+    own = _Text(_folded(" ".join(strings(given))), by_hand=True)
+    known = {(time.hour, time.minute) for time in _times(given)} | set(own.clocks())
+    for clock in sorted(set(hay.clocks(surely=True)) - known):
+        yield "times", f"{clock[0]}:{clock[1]:02}"
+    for fact, beginning in (("cause", "cause_unknown"), ("scope", "scope_unknown"), ("eta", "no_estimate")):
+        if given[fact]:
+            yield from ((fact, phrase) for phrase in _phrases(phrases, beginning) if hay.states(phrase, exactly=True))
+    said = phrases.get("status_said", {})
+    mine = said.get(given["status"], ())
+    if not any(hay.states(phrase, exactly=True) for phrase in mine):
+        opening = _Text(_folded(first_sentence(folded(text))), by_hand=True)  # later ones may tell of what is to come
+        for status, theirs in said.items():
+            its = Status(status)
+            if its is not Status.RETRACTED and _STAGE[its] != _STAGE[Status(given["status"])]:  # any text may correct
+                denied = [phrase for phrase in theirs if phrase not in mine and opening.states(phrase, exactly=True)]
+                yield from (("status", phrase) for phrase in denied)
+
+
+def strings(node: Any) -> Iterator[str]:
+    """Every text in a tree of facts, the times left out."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, Mapping):
+        for value in node.values():
+            yield from strings(value)
+    elif isinstance(node, (list, tuple)) and not isinstance(node, (Moment, Window)):
+        for value in node:
+            yield from strings(value)
+
+
+def _times(node: Any) -> Iterator[datetime]:
+    """Every time in a tree of facts, by the reader's clock."""
+    if isinstance(node, Moment):
+        yield datetime.fromisoformat(node.iso)
+    elif isinstance(node, Mapping):
+        for value in node.values():
+            yield from _times(value)
+    elif isinstance(node, Window):
+        yield from _times({"start": node.start, "end": node.end})
 
 
 def required(carries: Carries, facts: Sequence[Fact], status: Status) -> frozenset[str]:
@@ -266,29 +352,38 @@ class _Text:
     words: str
     by_hand: bool
 
-    def states(self, needle: str | Moment) -> bool:
+    def states(self, needle: str | Moment, *, exactly: bool = False) -> bool:
         if isinstance(needle, Moment):
             return self._tells(needle)
         folded = bare(_folded(needle))
-        if re.search(rf"(?<!\d){re.escape(folded)}(?!\d)", self.words):
+        if re.search(rf"(?<!\d){re.escape(folded)}{_WORDS_END}(?!\d)", self.words):
             return True
-        return self.by_hand and self._resembles(folded)
+        return self.by_hand and not exactly and self._resembles(folded)
 
     def _tells(self, moment: Moment) -> bool:
         """Whether the clock time stands in the text, however it is written, and the day where it must be named."""
         time = datetime.fromisoformat(moment.iso)
         days = (_folded(moment.day), _folded(moment.brief_day))
         is_clear = not moment.names_day or any(day in self.words for day in days)
-        return is_clear and (time.hour, time.minute) in set(self._clocks())
+        as_said = re.search(rf"(?<![\d.:]){re.escape(_folded(moment.clock))}(?![\d:])", self.words)
+        heard = bool(moment.spoken) and voice.says(self.words, _folded(moment.spoken))
+        return is_clear and (bool(as_said) or heard or (time.hour, time.minute) in set(self.clocks()))
 
-    def _clocks(self) -> Iterator[tuple[int, int]]:
-        for hour, minute, half in _CLOCK_12.findall(self.words):
+    def clocks(self, *, surely: bool = False) -> Iterator[tuple[int, int]]:
+        """The times of day in the text; ``surely`` without what may be a price, or how long it takes."""
+        words = _HOURS.sub(" ", _DOTTED.sub(" ", self.words)) if surely else self.words
+        for hour, minute, half in _CLOCK_12.findall(words):
             yield int(hour) % 12 + (12 if half == "p" else 0), int(minute or 0)
-        for hour, minute in _CLOCK_24.findall(self.words):
+        for hour, minute in _CLOCK_24.findall(words):
             yield int(hour), int(minute)
-        for word, hour in (("midnight", 0), ("midday", 12), ("noon", 12)):
-            if word in self.words:
-                yield hour, 0
+        for hour in _FULL_HOUR.findall(words):
+            yield int(hour), 0
+        for part, hour, minute, half in _CLOCK_HAN.findall(words):
+            afternoon = 12 if part in {"下午", "中午"} or (part == "晚上" and hour != "12") else 0  # 晚上12時: midnight
+            yield int(hour) % 12 + afternoon, 30 if half else int(minute or 0)
+        for word, clock in (("midnight", 0), ("midday", 12), ("noon", 12)):
+            if word in words:
+                yield clock, 0
 
     def _resembles(self, needle: str) -> bool:
         numbers, words = _NUMBER.findall(needle), _WORD.findall(needle)
@@ -298,5 +393,8 @@ class _Text:
 
 
 def _folded(text: str) -> str:
-    """Modulo what never changes a fact: typography, white space and capitals."""
-    return " ".join(plain(text).replace('"', "'").casefold().split())
+    """Modulo what never changes a fact: typography, white space, capitals, and whether *not* is written out."""
+    words = " ".join(unmarked(text).translate(_QUOTES).casefold().split())
+    for short, full in _CONTRACTED:
+        words = words.replace(short, full)
+    return closed_up(words)

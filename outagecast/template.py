@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
@@ -21,13 +21,15 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import outagecast.templates
-from outagecast import __version__, facts, registry, wording
+from outagecast import __version__, registry, wording
 from outagecast.errors import Problem, TemplateError
 
+_SPACES = re.compile("[ \t]+")  # not those that keep a line from breaking, which French has before a colon
 _BREAK = "\x1e"  # between paragraphs while a text is being rendered; no fact can hold it
 _AUTHORS_MISTAKES = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 MOST_STEPS = 20_000  # rounds of loops, and calls, in one text; the shipped ones take a few dozen
 MOST_CHARACTERS = 100_000  # of one text
+SHARED = "shared"  # what is only marked up, and reads the same in every language
 _SHIPPED = Path(next(iter(outagecast.templates.__path__)))
 
 
@@ -94,10 +96,11 @@ class Book:
     @cached_property
     def _environment(self) -> _Environment:
         languages = dict.fromkeys((self.language, self.language.partition("-")[0]))  # en-GB, then en
-        folders = [folder / language for language in languages for folder in (self.own, _SHIPPED) if folder]
+        folders = [folder / name for name in (*languages, SHARED) for folder in (self.own, _SHIPPED) if folder]
         environment = _Environment(
             loader=jinja2.FileSystemLoader(folders),
             undefined=jinja2.StrictUndefined,
+            finalize=_said_or_nothing,
             autoescape=_is_markup,
             bytecode_cache=_compiled(),
         )
@@ -107,11 +110,20 @@ class Book:
             sentence=_said(wording.sentence),
             bare=_said(wording.bare),
             opening=_said(wording.opening),
-            quoted=_said(wording.quoted),
-            plain=facts.plain,
+            quoted=_said(partial(wording.quoted, language=self.language)),
             blocks=_blocks,
         )
         return environment
+
+    def place(self, name: str, block: str) -> tuple[str, int | None]:
+        """The template by its folder and name, and the line on which its block begins; None where there is none."""
+        try:
+            source, path, _ = self._environment.loader.get_source(self._environment, name)  # type: ignore[union-attr]
+        except jinja2.TemplateNotFound:
+            return f"{self.language}/{name}", None
+        found = re.search(rf"\{{%-?\s*block\s+{block}\b", source)
+        folder = Path(path or "").parent.name  # another one's where its own language has none
+        return f"{folder}/{name}", source.count("\n", 0, found.start()) + 1 if found else None
 
     def block(self, name: str, block: str, given: Mapping[str, Any]) -> str:
         """The text of one block of one template. Raises TemplateError saying which and where."""
@@ -122,7 +134,7 @@ class Book:
             context = template.new_context({**given, "say": self.phrases})
             self._environment.steps = 0
             text = _joined(template.blocks[block](context))
-        return re.sub(r"\n\s*\n", "\n", text.strip()) if _is_markup(name) else _flow(text)
+        return wording.closed_up(re.sub(r"\n\s*\n", "\n", text.strip())) if _is_markup(name) else _flow(text)
 
     @cached_property
     def phrases(self) -> Mapping[str, Any]:
@@ -185,6 +197,11 @@ def _compiled() -> jinja2.BytecodeCache | None:
     return _Compiled(str(folder)) if private else None
 
 
+def _said_or_nothing(value: Any) -> Any:
+    """What a template writes; a fact that is not stated as nothing, and not as Python's word for it."""
+    return "" if value is None else value
+
+
 def _joined(chunks: Iterable[str]) -> str:
     text = io.StringIO()
     for chunk in chunks:
@@ -215,12 +232,12 @@ def _flow(text: str) -> str:
 
 def _lines(paragraph: str) -> list[str]:
     lines: list[str] = []
-    for line in (" ".join(line.split()) for line in paragraph.splitlines()):
+    for line in (_SPACES.sub(" ", line).strip(" ") for line in paragraph.splitlines()):
         if line.startswith("- ") or not lines:
             lines += [line] if line else []
         elif line:
             lines[-1] = f"{lines[-1]} {line}"
-    return lines
+    return [wording.closed_up(line) for line in lines]
 
 
 def _blocks(text: str) -> list[dict[str, object]]:
@@ -230,8 +247,8 @@ def _blocks(text: str) -> list[dict[str, object]]:
         lines = paragraph.splitlines()
         if all(line.startswith("- ") for line in lines):
             blocks.append({"kind": "list", "entries": [line[2:] for line in lines]})
-        elif len(lines) == 1 and lines[0].endswith(":"):
-            blocks.append({"kind": "heading", "text": lines[0][:-1]})
+        elif len(lines) == 1 and lines[0].endswith((":", "：")):
+            blocks.append({"kind": "heading", "text": lines[0][:-1].rstrip()})
         else:
             blocks.append({"kind": "paragraph", "text": "\n".join(lines)})
     return blocks

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,7 +68,7 @@ def test_a_template_that_drops_or_changes_a_fact_stops_the_run(
 ) -> None:
     newsroom.template("en/x.text.j2", GOOD.replace(drop, put))
 
-    assert refused("x", **FACTS).startswith(f"en/x.text.j2: does not state {lost} (it must say: ")
+    assert refused("x", **FACTS).startswith(f"en/x.text.j2:1: does not state {lost} (it must say: ")
 
 
 def test_a_long_form_states_everything_and_a_short_one_what_matters(
@@ -77,7 +78,8 @@ def test_a_long_form_states_everything_and_a_short_one_what_matters(
 
     said = refused("facebook", **FACTS)
 
-    assert re.findall(r"does not state (\S+)", said) == ["cause", "workaround", "contact.phone", "contact.url"]
+    lost = ["status", "eta", "cause", "workaround", "contact.phone", "contact.url"]
+    assert re.findall(r"does not state (\S+)", said) == lost
 
 
 def test_every_problem_of_every_channel_is_said_at_once(newsroom: Newsroom, refused: Callable[..., str]) -> None:
@@ -86,7 +88,7 @@ def test_every_problem_of_every_channel_is_said_at_once(newsroom: Newsroom, refu
 
     said = refused("x", "banner", **FACTS)
 
-    assert "en/x.text.j2: does not state started_at" in said
+    assert "en/x.text.j2:1: does not state started_at" in said
     assert "en/banner.html.j2:1: 'oops' is undefined" in said
 
 
@@ -145,7 +147,7 @@ def test_the_richest_text_that_fits_is_taken_and_the_least_needed_goes_first(new
         assert x_length(text) <= 280
         assert {"summary", "started_at", "next_update_at", "apology"} <= {*variant.carried}
 
-    assert order == ["scope", "cause", "apology", "link", "second way", "first way", "estimate"]
+    assert order == ["scope", "cause", "apology", "link", "second way", "estimate", "first way"]
 
 
 def test_what_is_left_out_is_said(newsroom: Newsroom) -> None:
@@ -168,6 +170,11 @@ def test_a_text_too_long_is_refused_with_the_characters_to_lose_and_where(
     newsroom.variants(kind, **FACTS | {"summary": summary[:-excess]})
     with pytest.raises(TemplateError):
         newsroom.variants(kind, **FACTS | {"summary": summary[: 1 - excess]})
+
+
+def test_what_to_shorten_is_named_as_the_message_names_it(newsroom: Newsroom, refused: Callable[..., str]) -> None:
+    said = refused("x", **FACTS | {"summary": "a" * 260, "apology": "We're sorry. We know."})
+    assert "shorten summary (260 characters) or apology (12 characters)" in said
 
 
 def test_an_sms_that_cannot_be_cheap_holds_as_much_as_its_parts_do(newsroom: Newsroom) -> None:
@@ -273,6 +280,21 @@ def test_a_subject_by_hand_heads_the_mail_in_one_line_and_the_rest_is_ours(newsr
     assert texts["smtp.text"].startswith("Hello,")
 
 
+def test_a_mail_by_hand_is_marked_up_in_the_words_it_was_written_in(newsroom: Newsroom) -> None:
+    rest = "Cash machines work. We look for the cause; no idea when it is fixed. https://status.example.com, 13 20 32"
+
+    (variant,) = newsroom.variants("smtp", **by_hand(f"{BY_HAND} {rest}", "smtp"))
+
+    assert "Our cards fail in shops and online since 6:30pm." in variant.parts["html"]
+    assert variant.source == "variants.smtp.en.text"
+
+
+def test_a_template_that_all_languages_share_is_named_as_such(newsroom: Newsroom, refused: Callable[..., str]) -> None:
+    newsroom.template("shared/smtp.html.j2", "{% block investigating %}<p>Sorry</p>{% endblock %}")
+
+    assert "shared/smtp.html.j2:1: does not state summary" in refused("smtp", **FACTS)
+
+
 # --- languages
 
 ROMANIAN = {
@@ -281,7 +303,9 @@ ROMANIAN = {
     "phrases.j2": '{% set cause_unknown = "Încă nu știm cauza" %}',
 }
 RO = {
+    "title": "Plățile cu cardul nu merg",
     "summary": "Cardurile noastre nu funcționează în magazine și online.",
+    "workaround": ["Bancomatele merg.", "Transferurile în aplicație merg."],
     "apology": "Ne pare rău.",
 }
 
@@ -296,8 +320,8 @@ def test_a_language_of_ones_own_needs_its_templates_and_nothing_else(newsroom: N
 
     assert [variant.language for variant in variants] == ["en", "ro"]
     assert variants[1].parts["text"] == (
-        "Cardurile noastre nu funcționează în magazine și online. De la 18:30. Încă nu știm cauza. Ne pare rău. "
-        "Revenim până la 19:30."
+        "Cardurile noastre nu funcționează în magazine și online. De la ora 18:30. Încă nu știm cauza. Ne pare rău. "
+        "Revenim până la ora 19:30."
     )
     assert "cause" in variants[1].carried
 
@@ -309,14 +333,14 @@ def test_a_language_without_templates_stops_the_run(newsroom: Newsroom, refused:
 
 
 def test_an_unknown_cause_needs_words_for_it(newsroom: Newsroom, refused: Callable[..., str]) -> None:
-    newsroom.settings["organisation"]["languages"] = ["ro"]
+    newsroom.settings["organisation"]["languages"] = ["xx"]
     newsroom.template(
-        "ro/facebook.text.j2", "{% block investigating %}{{ summary }} {{ url }} {{ phone }}{% endblock %}"
+        "xx/facebook.text.j2", "{% block investigating %}{{ summary }} {{ url }} {{ phone }}{% endblock %}"
     )
 
     said = refused("facebook", cause="unknown", next_update_at=None)
 
-    assert "ro/facebook.text.j2: does not state cause (phrases.j2 has no words for it)" in said
+    assert "xx/facebook.text.j2:1: does not state cause (phrases.j2 has no words for it)" in said
 
 
 def test_a_regional_english_is_served_by_the_shipped_one(newsroom: Newsroom) -> None:
@@ -339,3 +363,21 @@ def test_the_digest_is_of_every_byte_and_of_who_is_told(newsroom: Newsroom) -> N
     assert render.digest(drawn, rendered) == render.digest(drawn, render.variants(newsroom.plan("x", **FACTS)))
     assert render.digest(drawn, rendered) != render.digest(drawn, other)
     assert render.digest(drawn, rendered) != render.digest(replace(drawn, number=2), rendered)
+
+
+def test_what_only_programs_read_is_not_signed(newsroom: Newsroom) -> None:
+    newsroom.settings["channels"] = {"status_page": {"kind": "status_page", "path": "status"}}
+    first = newsroom.plan("status_page", **FACTS)
+    later = replace(first, as_of=first.as_of + timedelta(seconds=1))
+
+    assert render.variants(first) != render.variants(later)
+    assert render.digest(first, render.variants(first)) == render.digest(later, render.variants(later))
+
+
+def test_a_fact_that_is_not_stated_is_written_as_nothing(newsroom: Newsroom) -> None:
+    newsroom.settings["channels"]["x"]["links"] = False
+    newsroom.template("en/x.text.j2", f"{GOOD.removesuffix('{% endblock %}')} More: {{{{ url }}}}.{{% endblock %}}")
+
+    (variant,) = newsroom.variants("x", **FACTS)
+
+    assert "More: ." in variant.parts["text"]
