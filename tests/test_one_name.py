@@ -31,11 +31,16 @@ def test_a_kind_has_a_docs_page_of_its_name(kind: str) -> None:
     assert (DOCS / f"{kind}.md").is_file()
 
 
-@pytest.mark.parametrize("kind", registry.BUILTIN)
-def test_a_kind_has_a_template_for_each_of_its_parts(kind: str) -> None:
-    folder = files("outagecast.templates") / "en"
+LANGUAGES = ["de", "en", "es", "fr", "ro", "zh-Hant"]
 
-    missing = [part for part in registry.channel_class(kind).parts if not (folder / f"{kind}.{part}.j2").is_file()]
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", registry.BUILTIN)
+def test_a_kind_has_a_template_for_each_of_its_parts(kind: str, language: str) -> None:
+    folders = [files("outagecast.templates") / name for name in (language, "shared")]
+    names = [f"{kind}.{part}.j2" for part in registry.channel_class(kind).parts]
+
+    missing = [name for name in names if not any((folder / name).is_file() for folder in folders)]
 
     assert missing == []
 
