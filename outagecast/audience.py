@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TextIO
 
+from outagecast import language
 from outagecast.errors import AudienceError, Problem
 from outagecast.model import Recipient
 from outagecast.text import clean
@@ -42,6 +45,13 @@ class Audience(NamedTuple):
         for recipient in self.recipients:
             hasher.update(f"{recipient.address}\x00{recipient.language}\n".encode())
         return hasher.hexdigest()
+
+    def spared(self, languages: Collection[str], *, instead: str) -> Audience:
+        """The same people; who would read one of ``languages`` reads ``instead``."""
+        if not languages:
+            return self
+        people = (replace(one, language=instead) if one.language in languages else one for one in self.recipients)
+        return self._replace(recipients=tuple(people))
 
 
 def load(
@@ -138,11 +148,14 @@ def _advice(given: str, addresses: Literal["phone", "email"]) -> str:
     return "+, the country's code and the number, at most 15 digits"
 
 
+@functools.lru_cache(maxsize=1000)
 def _language(given: str, languages: tuple[str, ...]) -> str:
-    """The promised language that is meant: ``RO`` reads ro, ``en-AU`` reads en, anything else the first."""
-    promised = {language.casefold(): language for language in reversed(languages)}
-    code = given.strip().casefold().replace("_", "-")
-    return promised.get(code) or promised.get(code.partition("-")[0]) or languages[0]
+    """The promised language that is nearest: ``RO`` reads ro, ``zh-HK`` zh-Hant, one of no promised kind the first."""
+    code = given.strip().replace("_", "-")
+    if not code:
+        return languages[0]
+    promised = {promise.casefold(): promise for promise in languages}
+    return promised.get(code.casefold()) or language.nearest(code, languages) or languages[0]
 
 
 def normal(given: str, addresses: Literal["phone", "email"]) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import itertools
 import json
@@ -15,18 +14,19 @@ from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from outagecast import document, schema
+from outagecast import amendment, document, schema
+from outagecast.about import about
 from outagecast.document import MOST_PROBLEMS, Document, Node, Place, nearest
 from outagecast.errors import MessageError, Problem
 from outagecast.model import ComponentState, Impact, Status
-from outagecast.schema import Parse, Reshape, about
-from outagecast.text import clean, folded, harmful_characters
+from outagecast.schema import DURATION, Parse, Reshape, duration, whole
+from outagecast.text import clean, folded
 
 UNKNOWN = "unknown"  # an honest value of `cause` and `scope`, which is said in words
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 # Monitoring systems write fractions of a second; nobody announces them.
-_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.\d{1,9})?\s*(Z|[+-]\d{2}:\d{2})?", re.ASCII)
-_DURATION = re.compile(r"(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?", re.ASCII)
+_NAIVE, _OFFSET = r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.\d{1,9})?", r"(Z|[+-]\d{2}:\d{2})"
+_MOMENT = re.compile(rf"{_NAIVE}\s*{_OFFSET}?", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-[A-Z]{2})?")
 _YEARS = range(2000, 2100)  # another one is a slip of the finger
 _WIDEST_OFFSET = timedelta(hours=14)
@@ -103,22 +103,9 @@ def _missing_offset(naive: datetime, zone: ZoneInfo | None) -> str:
     return f"has no offset from UTC; in {zone.key} write {early.isoformat(timespec='minutes')}"
 
 
-def parse_duration(value: str, _: object = None) -> timedelta:
-    """``30m``, ``1h30m``, ``2d`` as a duration. Raises ValueError with the form it must have."""
-    text = _one_line(value)
-    match = _DURATION.fullmatch(text)
-    if not match or not any(match.groups()):
-        raise ValueError(f'"{text}" is not a duration; write it like 30m, 2h or 1h30m')
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    if not duration:
-        raise ValueError("must be longer than nothing")
-    return duration
-
-
 def _moment_or_duration(value: str, zone: ZoneInfo | None) -> datetime | timedelta:
-    if _DURATION.fullmatch(value.strip()):
-        return parse_duration(value)
+    if DURATION.fullmatch(value.strip()):
+        return duration(value)
     if not re.match(r"\s*\d{4}-", value):
         raise ValueError(f'"{_one_line(value)}" is neither a time nor a duration; write it like {_LIKE} or 30m')
     return parse_moment(value, zone)
@@ -146,60 +133,67 @@ def _wording(value: str, _: object = None) -> str:
     return value
 
 
-Text: TypeAlias = Annotated[str, Parse(_text)]
-Slug: TypeAlias = Annotated[str, Parse(_slug)]
-Moment: TypeAlias = Annotated[datetime, Parse(parse_moment, f"one time, such as {_LIKE}")]
-Duration: TypeAlias = Annotated[timedelta, Parse(parse_duration, "a duration, such as 30m")]
-Language: TypeAlias = Annotated[str, Parse(language)]
-Wording: TypeAlias = Annotated[str, Parse(_wording)]
-WebAddress: TypeAlias = Annotated[str, Parse(web_address)]
-Texts: TypeAlias = Annotated[tuple[Text, ...], Reshape(lambda node: [node] if isinstance(node, str) else node)]
+_A_MOMENT, _A_DURATION = whole(rf"{_NAIVE}\s*{_OFFSET}"), whole(rf"(?=\d){DURATION.pattern}")
+
+Text: TypeAlias = Annotated[str, Parse(_text, pattern=r"\S")]
+Slug: TypeAlias = Annotated[str, Parse(_slug, "small letters, digits and hyphens", f"^{SLUG.pattern}$")]
+Moment: TypeAlias = Annotated[datetime, Parse(parse_moment, f"one time, such as {_LIKE}", _A_MOMENT)]
+Language: TypeAlias = Annotated[str, Parse(language, "a language code, such as zh-Hant", f"^{_LANGUAGE.pattern}$")]
+Wording: TypeAlias = Annotated[str, Parse(_wording, pattern=r"\S")]
+WebAddress: TypeAlias = Annotated[
+    str, Parse(web_address, "a web address", whole(r"[Hh][Tt][Tt][Pp][Ss]?://[^\s<>\"]+"))
+]
+Texts: TypeAlias = Annotated[tuple[Text, ...], Reshape(lambda node: [node] if isinstance(node, str) else node, Text)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Apology:
     """What we are sorry for, for short channels and for long ones."""
 
-    short: Text
-    long: Text
+    short: Text = about("where there is little room")
+    long: Text = about("where there is room")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contact:
     """Where to turn."""
 
-    phone: Text | None = None
-    url: WebAddress | None = None
+    phone: Text | None = about("a number to call", default=None)
+    url: WebAddress | None = about("a page to read", default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
     """When planned work begins and ends."""
 
-    start: Moment
-    end: Moment
+    start: Moment = about(f"when the work begins, such as {_LIKE}")
+    end: Moment = about(f"when the work ends, such as {_LIKE}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """A question the call centre will hear, and the answer."""
 
-    q: Text
-    a: Text
+    q: Text = about("what people will ask")
+    a: Text = about("what to answer")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Briefing:
     """What only the call centre may know; never part of a public variant."""
 
-    say: tuple[Text, ...] = ()
-    do_not_say: tuple[Text, ...] = ()
-    faq: tuple[Question, ...] = ()
-    escalation: Text | None = None
+    say: tuple[Text, ...] = about("what to say", default=())
+    do_not_say: tuple[Text, ...] = about("what not to say", default=())
+    faq: tuple[Question, ...] = about("questions to expect, each a q and an a", default=())
+    escalation: Text | None = about("whom to pass a call to", default=None)
 
 
 Apologies: TypeAlias = Annotated[
-    Apology, Reshape(lambda node: {"short": node, "long": node} if isinstance(node, str) else node)
+    Apology, Reshape(lambda node: {"short": node, "long": node} if isinstance(node, str) else node, Text)
+]
+SpokenNext: TypeAlias = Annotated[
+    datetime | timedelta,
+    Parse(_moment_or_duration, f"one time, such as {_LIKE}", f"{_A_MOMENT}|{_A_DURATION}"),
 ]
 
 
@@ -207,16 +201,16 @@ Apologies: TypeAlias = Annotated[
 class Translation:
     """The free-text facts in another language."""
 
-    title: Text | None = None
-    summary: Text | None = None
-    components: dict[str, Text] = field(default_factory=dict)
-    scope: Text | None = None
-    cause: Text | None = None
-    workaround: Texts = ()
-    apology: Apologies | None = None
-    compensation: Text | None = None
-    aftermath: Text | None = None
-    retraction_reason: Text | None = None
+    title: Text | None = about("the title, translated", default=None)
+    summary: Text | None = about("the summary, translated", default=None)
+    components: dict[str, Text] = about("each component's name, and how it is called", default_factory=dict)
+    scope: Text | None = about("the scope, translated", default=None)
+    cause: Text | None = about("the cause, translated", default=None)
+    workaround: Texts = about("what people can do meanwhile, translated", default=())
+    apology: Apologies | None = about("the apology, translated: a sentence, or a short and a long", default=None)
+    compensation: Text | None = about("the compensation, translated", default=None)
+    aftermath: Text | None = about("the aftermath, translated", default=None)
+    retraction_reason: Text | None = about("why the alarm was false, translated", default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,37 +219,40 @@ class Message:
 
     incident: Slug = about("a name for the incident, such as card-payments-2026-11-22")
     status: Status = about(f"one of {', '.join(Status)}")
-    impact: Impact | None = None
+    impact: Impact | None = about("how much it takes away; it sets the banner's style, no words", default=None)
     title: Text = about("the incident in a few words, such as: Card payments are failing")
     summary: Text = about("one sentence: what people cannot do")
-    components: dict[Text, ComponentState] = field(default_factory=dict)
-    scope: Text | None = None
-    started_at: Moment | None = None
-    ended_at: Moment | None = None
-    window: Window | None = None
-    cause: Text | None = None
-    workaround: Texts = ()
-    eta: Moment | None = None
-    next_update_at: Annotated[datetime | timedelta, Parse(_moment_or_duration, f"one time, such as {_LIKE}")] | None = (
-        None
+    components: dict[Text, ComponentState] = about(
+        "what fails and what does not, such as Mobile app: degraded_performance", default_factory=dict
     )
-    apology: Apologies | None = None
-    compensation: Text | None = None
-    aftermath: Text | None = None
-    retraction_reason: Text | None = None
-    contact: Contact = Contact()
-    translations: dict[Language, Translation] = field(default_factory=dict)
-    briefing: Briefing | None = None
-    variants: dict[str, dict[Language, dict[str, Wording]]] = field(default_factory=dict)
-    _written: dict[str, Node] = field(default_factory=dict, compare=False, repr=False)
+    scope: Text | None = about("who is affected, where, how many; or unknown", default=None)
+    started_at: Moment | None = about(f"when it began, such as {_LIKE}", default=None)
+    ended_at: Moment | None = about("when the service was back", default=None)
+    window: Window | None = about("when planned work begins and ends: {start: …, end: …}", default=None)
+    cause: Text | None = about("why it happened, in a sentence; or unknown", default=None)
+    workaround: Texts = about("what people can do meanwhile: a sentence, or a list", default=())
+    eta: Moment | None = about("when you expect the fix", default=None)
+    next_update_at: SpokenNext | None = about("when you speak next: a time, or 30m from now", default=None)
+    apology: Apologies | None = about("one sentence, or a short and a long one", default=None)
+    compensation: Text | None = about("what you will make good", default=None)
+    aftermath: Text | None = about("whether money, data or supply is safe, and what was lost", default=None)
+    retraction_reason: Text | None = about("with retracted: why the alarm was false", default=None)
+    contact: Contact = about("where to turn, if not where the configuration says", default=Contact())
+    translations: dict[Language, Translation] = about("the free-text facts by language", default_factory=dict)
+    briefing: Briefing | None = about("for the call centre only, in no public text", default=None)
+    variants: dict[str, dict[Language, dict[str, Wording]]] = about(
+        "wording by hand: channel, language, part", default_factory=dict
+    )
+    _document: Document = field(default=Document("", {}), compare=False, repr=False)
 
     @property
     def canonical(self) -> str:
         """The public facts as written, in one order: what makes two messages the same update."""
-        public = {key: value for key, value in self._written.items() if key not in {"briefing", "variants"}}
-        public = typing.cast("dict[str, Node]", _meant(public))
+        written = self._document.data
+        public = {key: value for key, value in written.items() if key not in {"briefing", "variants"}}
+        public = typing.cast("dict[str, Node]", amendment.meant(public))
         # Somebody chose each blank and line of these.
-        public |= {"variants": self._written["variants"]} if self._written.get("variants") else {}
+        public |= {"variants": written["variants"]} if written.get("variants") else {}
         return json.dumps(public, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
     @property
@@ -265,7 +262,11 @@ class Message:
 
     def as_written(self) -> str:
         """The file's own words as JSON, for the record and for an update that builds on this one."""
-        return json.dumps(self._written, ensure_ascii=False)
+        return json.dumps(self._document.data, ensure_ascii=False)
+
+    def problem(self, place: Place, text: str, hint: str = "", *, key: bool = False) -> Problem:
+        """A problem with what the message says at ``place``: where that, or what is around it, was written."""
+        return self._document.problem(place, text, hint, key=key)
 
     def translated(self, language: str) -> Message:
         """The message with its free-text facts in ``language`` where they are translated."""
@@ -275,15 +276,6 @@ class Message:
         given = {item.name: getattr(translation, item.name) for item in fields(translation)}
         names = {translation.components.get(name, name): state for name, state in self.components.items()}
         return replace(self, **{name: value for name, value in given.items() if value} | {"components": names})
-
-
-def _meant(node: Node) -> Node:
-    """The same facts, however they were quoted and folded; an empty list says no more than none."""
-    if isinstance(node, str):
-        return folded(node)
-    if isinstance(node, list):
-        return [_meant(item) for item in node]
-    return {key: _meant(value) for key, value in node.items() if value}
 
 
 def load(
@@ -299,7 +291,7 @@ def load(
     ``zone`` only serves the hint for a time without an offset. Raises MessageError with every problem at once.
     """
     doc = document.parse(*document.read(source, stdin, MessageError), MessageError)
-    _amend(doc, status, facts)
+    amendment.amend(doc, status, facts)
     return check(doc, zone)
 
 
@@ -318,13 +310,13 @@ def build_on(
     MessageError with every problem at once.
     """
     doc = Document(name, document.parse(name, written, MessageError).data)  # nobody wrote its lines and columns
-    before = typing.cast("dict[str, Node]", _meant(doc.data))
-    _amend(doc, status, facts)
-    if _meant(doc.data) != before:
+    before = typing.cast("dict[str, Node]", amendment.meant(doc.data))
+    amendment.amend(doc, status, facts)
+    if amendment.meant(doc.data) != before:
         is_back = _is_closing(before["status"]) and not _is_closing(doc.data.get("status"))
         doc = Document(name, document.parse(name, written, MessageError).data)
         _leave_behind(doc.data, is_back=is_back, now=now)
-        _amend(doc, status, facts)
+        amendment.amend(doc, status, facts)
     return check(doc, zone)
 
 
@@ -344,39 +336,6 @@ def _leave_behind(written: dict[str, Node], *, is_back: bool, now: datetime) -> 
         written.pop("ended_at", None)
 
 
-def _amend(doc: Document, status: str | None, facts: typing.Sequence[str]) -> None:
-    """Put what the command line gives into a document. Raises MessageError with every problem at once."""
-    before = copy.deepcopy(doc.data)
-    problems = [] if status is None else _put(doc, "status", status, "--status")
-    for fact in facts:
-        name, separator, value = fact.partition("=")
-        if separator and name.strip():
-            problems += _put(doc, name.strip(), value, f"--set {clean(name.strip(), most=60)}")
-        else:
-            given = f"--set {clean(fact, most=60)}"
-            problems.append(Problem("expected NAME=VALUE", 'such as --set cause="A power cut"', given))
-    problems = problems or _untranslated(doc, before, [fact.partition("=")[0].strip() for fact in facts])
-    if problems:
-        raise MessageError(*problems)
-
-
-def _untranslated(doc: Document, before: typing.Mapping[str, Node], given: typing.Sequence[str]) -> list[Problem]:
-    """The facts that say something new, and in another language still the old; one taken out is, in all languages."""
-    translations = doc.data.get("translations")
-    problems: list[Problem] = []
-    for language_, translation in translations.items() if isinstance(translations, dict) else ():
-        for fact in (item.name for item in fields(Translation) if item.name != "components"):
-            if not isinstance(translation, dict) or fact not in translation or doc.data.get(fact) == before.get(fact):
-                continue
-            place = f"translations.{language_}.{fact}"
-            if fact not in doc.data:
-                del translation[fact]
-            elif not any(name == place or name.startswith(f"{place}.") for name in given):
-                hint = f'give it too: --set "{place}=…"'
-                problems.append(Problem(f"{place} still says the old {fact}", hint, f"--set {fact}"))
-    return problems
-
-
 def check(doc: Document, zone: ZoneInfo | None = None) -> Message:
     """The message a document holds. Raises MessageError with every problem at once."""
     message, problems = schema.read(Message, doc, doc.data, context=zone)
@@ -385,24 +344,7 @@ def check(doc: Document, zone: ZoneInfo | None = None) -> Message:
         problems = [doc.problem(place, text, hint) for place, text, hint in found]
     if problems or message is None:
         raise MessageError(*problems)
-    return replace(message, _written=doc.data)
-
-
-def _put(doc: Document, name: str, value: str, option: str) -> list[Problem]:
-    """Set one fact by its dotted name, as ``--set contact.phone=…`` gives it; an empty value takes the fact away."""
-    if harmful := harmful_characters(name + value):
-        return [Problem(f"an invisible character, {harmful[0][1]}", "retype this text by hand", option)]
-    if value.lstrip().startswith(("[", "{")):
-        return [Problem("takes one sentence as it is, not a list", "write several into the file", option)]
-    path, components, rest = name.partition("components.")  # the names of components have dots of their own
-    place = (*path.rstrip(".").split("."), "components", rest) if components else tuple(name.split("."))
-    if not (steps := tuple(step for step in place if step)):
-        return [Problem("names no fact", 'such as --set cause="A power cut"', option)]
-    try:
-        doc.put(steps, value, option)
-    except ValueError as error:
-        return [Problem(str(error), "", option)]
-    return []
+    return replace(message, _document=doc)
 
 
 def _contradictions(message: Message) -> typing.Iterator[tuple[Place, str, str]]:

@@ -61,9 +61,15 @@ def test_a_byte_order_mark_capitals_and_spaces_in_the_header_do_no_harm(load: Lo
 
 @pytest.mark.parametrize(
     ("written", "read"),
-    [("ro", "ro"), (" RO ", "ro"), ("ro-MD", "ro"), ("en_AU", "en"), ("zh-hant", "zh-Hant"), ("fr", "en"), ("", "en")],
+    [
+        *(("ro", "ro"), (" RO ", "ro"), ("ro-MD", "ro"), ("ro_RO", "ro"), ("ron", "ro"), ("en_AU", "en")),
+        *(("zh-hant", "zh-Hant"), ("zh-HK", "zh-Hant"), ("zh_Hant_HK", "zh-Hant"), ("zh", "zh-Hant")),
+        *(("fr", "en"), ("", "en"), ("Romanian", "en"), ("-", "en"), ("zz!", "en"), ("123", "en")),
+    ],
 )
-def test_a_language_that_is_not_promised_reads_the_first(load: Load, written: str, read: str) -> None:
+def test_a_reader_gets_the_nearest_language_that_is_promised_else_the_first(
+    load: Load, written: str, read: str
+) -> None:
     assert read == load(f"email,language\nana@example.com,{written}\n").recipients[0].language
 
 
