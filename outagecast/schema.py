@@ -1,51 +1,69 @@
 """A document's tree to dataclasses: every key known, every value typed, every problem at once with its place.
 
 The dataclass is the schema: its annotations say what a value must be, ``Annotated`` how a text becomes one, ``about``
-what a key is for. These are our own lines, since pydantic alone took longer to import than all else a preview needs.
+what a key is for; ``outagecast/json_schema.py`` says the same to editors. These are our own lines, since pydantic
+alone took longer to import than all else a preview needs.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import timedelta
 from enum import Enum
 from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from outagecast import placeholder
+from outagecast.about import purpose
 from outagecast.document import MOST_PROBLEMS, Document, Node, Place, foremost, nearest
 from outagecast.errors import Problem
 from outagecast.text import clean
 
 T = TypeVar("T")
+DURATION = re.compile(r"(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?", re.ASCII)
+TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _BAD = object()  # stands for a value whose problem has been noted
 
 
 class Reshape(NamedTuple):
-    """What shorthand stands for: ``by(node)`` is read in the place of the node."""
+    """What shorthand stands for: ``by(node)`` is read in the place of the node. ``shorthand`` is its type."""
 
     by: Callable[[Node], Node]
+    shorthand: Any
 
 
 class Parse(NamedTuple):
-    """How a text becomes a value: ``by(text, context)``, raising ValueError with what is wrong and what to write."""
+    """How a text becomes a value: ``by(text, context)``, raising ValueError with what is wrong and what to write.
+
+    ``pattern`` is found in every text that it takes, and ``choices`` are all of them, for editors: a regular
+    expression as Python and ECMA-262 both read it.
+    """
 
     by: Callable[[str, Any], object]
     expected: str = "text"
+    pattern: str = ""
+    choices: tuple[str, ...] = ()
 
 
 class Check(NamedTuple):
-    """What a value must be beyond its type: ``by(value)`` returns it, or raises ValueError with what is wrong."""
+    """What a value must be beyond its type: ``by(value)`` returns it, or raises ValueError with what is wrong.
+
+    ``distinct`` says, for editors, that it takes a list of one or more, none of them twice.
+    """
 
     by: Callable[[Any], object]
+    distinct: bool = False
 
 
-def about(text: str, *, default: Any = MISSING) -> Any:
-    """A dataclass field with what it is for, said where it is missing."""
-    return field(default=default, metadata={"about": text})
+def whole(pattern: str) -> str:
+    """``pattern`` where nothing else may stand beside it but white space."""
+    return rf"^\s*(?:{pattern})\s*$"
 
 
 def read(
@@ -58,6 +76,18 @@ def read(
     reader = _Reader(document, context)
     value = reader.value(schema, node, at, sorted(also))
     return (None if value is _BAD or reader.problems else value), foremost(reader.problems)
+
+
+def duration(text: str) -> timedelta:
+    """``30m``, ``1h30m``, ``2d`` as a duration. Raises ValueError with the form it must have."""
+    match = DURATION.fullmatch(text.strip())
+    if not match or not any(match.groups()):
+        raise ValueError(f'"{clean(text, most=60)}" is not a duration; write it like 30m, 2h or 1h30m')
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not length:
+        raise ValueError("must be longer than nothing")
+    return length
 
 
 @functools.cache
@@ -90,6 +120,9 @@ class _Reader:
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
         if kind is Any:
             return node
+        if isinstance(node, str) and (left := placeholder.find(node)):
+            hint = f"such as: {clean(left.example)}" if left.example else ""
+            return self._note(place, f"still to be filled in: {clean(left.wanted)}".rstrip(": "), hint)
         if origin is typing.Annotated:
             return self._annotated(arguments[0], arguments[1:], node, place)
         if origin in {typing.Union, types.UnionType}:
@@ -166,7 +199,7 @@ class _Reader:
                 self._note((*place, name), f'unknown key "{clean(name)}"', hint, key=True)
         for name, (known, _) in keys.items():
             if known.name not in values and known.default is MISSING and known.default_factory is MISSING:
-                values[known.name] = self._note((*place, name), f'"{name}" is missing', known.metadata.get("about", ""))
+                values[known.name] = self._note((*place, name), f'"{name}" is missing', purpose(known))
         if any(value is _BAD for value in values.values()):
             return _BAD
         try:
@@ -196,10 +229,9 @@ def _number(text: str) -> float:
 
 
 def _truth(text: str) -> bool:
-    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-    if text.casefold() not in words:
+    if text.casefold() not in TRUTHS:
         raise ValueError(f"expected {_EXPECTED[bool]}")
-    return words[text.casefold()]
+    return TRUTHS[text.casefold()]
 
 
 _EXPECTED: Mapping[Any, str] = {
@@ -207,5 +239,6 @@ _EXPECTED: Mapping[Any, str] = {
     float: "a number",
     bool: "true or false",
     Path: "the path of a file",
+    timedelta: "a duration, such as 30m",
 }
-_PLAIN: Mapping[Any, Callable[[str], Any]] = {int: _integer, float: _number, bool: _truth}
+_PLAIN: Mapping[Any, Callable[[str], Any]] = {int: _integer, float: _number, bool: _truth, timedelta: duration}
