@@ -15,10 +15,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
 
-from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
+from outagecast.about import about
+from outagecast.channel import FIRST, Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.errors import ChannelError, Rejected, Unavailable, Uncertain
 from outagecast.measure import X_LIMIT, x_length
-from outagecast.model import Delivery, Published, Receipt
+from outagecast.model import Delivery, Published, Receipt, Status
 from outagecast.secret import Secret
 from outagecast.text import clean, folded
 
@@ -41,15 +42,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the app and the account need. ``thread`` has no effect yet: an update is one post."""
+    """What the app and the account need. ``thread``: what one post cannot hold may go on in a second one."""
 
-    api_key: Secret
-    api_secret: Secret
-    access_token: Secret
-    access_token_secret: Secret
-    username: str | None = None
-    thread: bool = False
-    api_url: str = "https://api.x.com"
+    api_key: Secret = about("the app's API key, as a secret such as env:X_API_KEY")
+    api_secret: Secret = about("the app's API secret, as a secret such as env:X_API_SECRET")
+    access_token: Secret = about("the account's access token, as a secret such as env:X_ACCESS_TOKEN")
+    access_token_secret: Secret = about("the access token's secret, as a secret such as env:X_ACCESS_TOKEN_SECRET")
+    username: str | None = about("the account's name, such as ExampleBank", default=None)
+    thread: bool = about("what one post cannot hold goes on in a second one below it", default=False)
+    api_url: str = about("another address, for rehearsals", default="https://api.x.com")
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"https?://[\w.:\[\]-]+(/[!-~]*)?", self.api_url, re.ASCII):
@@ -78,6 +79,15 @@ class X:
         self._settings = settings
         self._now = now
         self._username = (settings.username or "").lstrip("@")
+
+    @staticmethod
+    def may_thread(settings: Settings) -> bool:
+        return settings.thread
+
+    @staticmethod
+    def links() -> tuple[str, ...]:
+        """With one a post costs thirteen times as much: https://docs.x.com/x-api/getting-started/pricing."""
+        return (FIRST, Status.RESOLVED, Status.COMPLETED)
 
     def check(self) -> None:
         """Ask X who we are, and whether we may post; with ``username`` set, it must be that account."""
@@ -117,7 +127,7 @@ class X:
             "max_results": MOST_POSTS,
             "start_time": (delivery.attempted_at or delivery.opened_at) - CLOCK_SKEW,
             # Answers to customers would push ours off the page, and every post read costs money.
-            "exclude": ["retweets"] if delivery.thread else ["retweets", "replies"],
+            "exclude": ["retweets"] if delivery.thread or delivery.is_second else ["retweets", "replies"],
             "tweet_fields": ["entities"],
         }
         # X begins an access token with the account's number, as tweepy knows too; to ask for it costs money.

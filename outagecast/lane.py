@@ -59,6 +59,7 @@ class Lane:
         self._dead: Exception | None = None  # the account's failure: every further call would fail too
         self._asked: set[int] = set()  # what this run has looked for in vain
         self._is_blind = False  # the account may not read: no look-up can succeed
+        self._found = False  # whether the last look saw what was in doubt
         self._lost = 0  # deliveries in a row whose answer was lost
 
     def has_work(self) -> bool:
@@ -74,6 +75,12 @@ class Lane:
         self._reconcile(may_resend=True)
         if self._is_unsure:
             self._look_first()
+        self._send()
+        while self._has_found_more():
+            self._send()
+
+    def _send(self) -> None:
+        """Send all that is due, by one worker or more."""
         names = [f"{self._config.name} {number}" for number in range(1, self._config.workers)]
         workers = [self._run.begin(self._work, name) for name in names]
         try:
@@ -81,7 +88,12 @@ class Lane:
         finally:
             for worker in workers:
                 worker.wait()
+
+    def _has_found_more(self) -> bool:
+        """Look for what this run has lost; whether it is seen, and more is due: a thread's second post below it."""
+        self._found = False
         self._reconcile(may_resend=False)
+        return self._found and self._run.ledger.next_try(*self._where) is not None and not self._run.is_over()
 
     def _entries(self, *states: State) -> Iterator[Entry]:
         return every_entry(self._run.ledger, *self._where, states)
@@ -190,8 +202,14 @@ class Lane:
         try:
             if _semantics(adapter, first.delivery).on_doubt is not OnDoubt.HOLD:
                 return  # a repeat is harmless there, or promised
+            unseen = set[str]()  # languages; without its first post a thread's second is not there either
             for entry in [first] if self._config.is_bulk else [first, *fresh]:
-                if receipt := self._seen_before(adapter, entry.delivery):
+                if entry.delivery.is_second and entry.delivery.language in unseen:
+                    continue
+                receipt = self._seen_before(adapter, entry.delivery)
+                if receipt is None:
+                    unseen.add(entry.delivery.language)
+                else:
                     self._take_over(entry, Event.FOUND, receipt)
                     if self._config.is_bulk:
                         for other in fresh:
@@ -250,6 +268,7 @@ class Lane:
                 self._dead = self._attempt(adapter, entry)
         elif event:
             run.record(entry, event, reason=None if found else entry.reason, receipt=found)
+            self._found = self._found or event is Event.FOUND
         return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -75,6 +75,27 @@ class State(StrEnum):
 PUBLISHED = frozenset({State.ACCEPTED, State.VERIFIED, State.MISMATCH, State.MISSING})
 DOUBTFUL = frozenset({State.ATTEMPTING, State.IN_DOUBT, State.NEEDS_DECISION})
 
+SECOND = "post 2"  # the target of a thread's second post; no recipient's address is like it
+_IN_SECOND = "_2"
+
+
+def in_second(part: str) -> str:
+    """The name, in a variant, of the second post's ``part``."""
+    return part + _IN_SECOND
+
+
+def first_of(part: str) -> str:
+    """The name of the part that a second post's goes on from; of any other its own."""
+    return part.removesuffix(_IN_SECOND)
+
+
+def posts(parts: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """A variant's parts, by the post that they are of: "" for the first, or only one, and ``SECOND``."""
+    its: dict[str, dict[str, str]] = {"": {}}
+    for name, text in parts.items():
+        its.setdefault("" if first_of(name) == name else SECOND, {})[first_of(name)] = text
+    return its
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -88,11 +109,18 @@ class Variant:
     source: str  # the template, or the place in the message, that gave the words
     carried: Sequence[str]  # the facts it states
     left_out: Sequence[str]  # the facts it leaves out
+    unfitted: Mapping[str, str] = field(default_factory=dict, compare=False)  # before they were spelled for the network
+    fullest: Mapping[str, str] = field(default_factory=dict, compare=False)  # what would be said if length cost nothing
 
     @property
     def digest(self) -> str:
         """SHA-256 of the parts, in hexadecimal."""
         return digest_of(dict(self.parts))
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The same of each of its posts; of what is no thread it is the one ``digest``."""
+        return {post: digest_of(parts) for post, parts in posts(self.parts).items()}
 
 
 def digest_of(value: object) -> str:
@@ -158,7 +186,7 @@ class Delivery:
     incident: str
     update: int
     status: Status
-    target: str  # a recipient's address, or "" for a public channel
+    target: str  # a recipient's address; of a public channel "", or SECOND for a thread's second post
     language: str
     parts: Mapping[str, str]  # finished text, byte for byte what was previewed
     opened_at: datetime  # when the update was opened: the same on every retry
@@ -166,3 +194,8 @@ class Delivery:
     expires_at: datetime | None = None  # after it the text is stale: tell the provider where it can be told
     thread: Receipt | None = None  # what this target already carries of the incident, to reply to
     edits: Receipt | None = None  # the post whose words these replace, where the channel can edit
+
+    @property
+    def is_second(self) -> bool:
+        """Whether it is a thread's second post, which replies to the first."""
+        return self.target == SECOND

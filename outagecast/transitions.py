@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from outagecast.ledger import Event
 from outagecast.model import State
 
+# Of a thread's first post, the states in which the second may be claimed: the public has what it goes on from.
+LEADS = frozenset({State.ACCEPTED, State.VERIFIED, State.MISMATCH, State.UNCHANGED})
+
 TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.READY, Event.CLAIMED): State.ATTEMPTING,
     (State.READY, Event.SUPERSEDED): State.SUPERSEDED,

@@ -17,7 +17,7 @@ import pytest
 from outagecast.errors import ExitCode
 from outagecast.rehearsal import Reply
 from tests.crash import oracle
-from tests.crash.cells import CHANNELS, Cell, every_cell, sample
+from tests.crash.cells import CHANNELS, THREAD, Cell, every_cell, sample
 from tests.crash.desk import Desk, Forge
 from tests.crash.points import (
     AFTER_ANSWER,
@@ -74,7 +74,7 @@ def copies(desk: Desk) -> dict[str, int]:
 # -- a sample of the sweep ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("channel", [*CHANNELS, THREAD])
 def test_a_run_that_is_killed_and_resumed_breaks_no_promise(forges: Forges, channel: str) -> None:
     outcomes = forges.play(cell for cell in sample() if cell.channel == channel)
 
@@ -95,7 +95,7 @@ def test_the_sample_has_every_channel_behaviour_and_point() -> None:
 def test_every_point_lies_on_the_way_of_every_channel(forges: Forges) -> None:
     """A hook that the code no longer passes would make its cells prove nothing."""
     on_the_way = (BEFORE_CONNECTING, BEFORE_FIRST_BYTE, HALF_WAY, AFTER_REQUEST, AFTER_ANSWER, "before the record")
-    cells = [Cell(channel, "ok", point) for channel in CHANNELS for point in on_the_way]
+    cells = [Cell(channel, "ok", point) for channel in (*CHANNELS, THREAD) for point in on_the_way]
 
     assert missed(forges.play(cells)) == []
 

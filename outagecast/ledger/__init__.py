@@ -11,11 +11,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from outagecast.model import Delivery, Receipt, State, Status, Variant
 
 UNSURE_FOR = timedelta(hours=12)  # how long a ledger that was put back is believed to have gaps: longer than a shift
+
+
+Digests: TypeAlias = Mapping[tuple[str, str], Mapping[str, str]]  # of texts, by channel and language, and by post
 
 
 class Event(StrEnum):
@@ -69,7 +72,7 @@ class Carried(NamedTuple):
 
     update: int
     state: State
-    digest: str  # of the variant
+    digest: str  # of the variant; of a thread, of this post
     attempted_at: datetime | None = None  # the lower bound of a look-up for it
     provider_id: str | None = None  # of the receipt, where there is one
 
@@ -82,8 +85,7 @@ class Past:
     updates: Sequence[Update] = ()
     carried: Mapping[tuple[str, str, str], Carried] = field(default_factory=dict)  # (channel, target, language)
     opened: Collection[tuple[str, int]] = frozenset()  # (channel, number) whose deliveries exist
-    # Where the newest update is to be put right: the digests of its words, by channel and language.
-    wrong: Mapping[tuple[str, str], str] | None = None
+    wrong: Digests | None = None  # where the newest update is to be put right, of its words
 
     @property
     def right(self) -> Past:
@@ -174,6 +176,15 @@ class Heard:
     last_at: datetime
 
 
+class Words(NamedTuple):
+    """What one update says in one language, as it went out."""
+
+    incident: str
+    number: int
+    language: str
+    parts: Mapping[str, str]
+
+
 class Ledger(Protocol):
     """What every ledger can do. Each verb is one transaction, on disk when it returns. Raises LedgerError."""
 
@@ -219,11 +230,14 @@ class Ledger(Protocol):
         ...
 
     def claim(self, incident: str, number: int, channel: str, now: datetime, by: str) -> Entry | None:
-        """Take the next delivery that is ready and due, as ATTEMPTING; what has expired is written off on the way."""
+        """Take the next delivery that is ready and due, as ATTEMPTING; what has expired is written off on the way.
+
+        A thread's second post is not due before its first is out.
+        """
         ...
 
     def next_try(self, incident: str, number: int, channel: str) -> datetime | None:
-        """When the next ready delivery is due; None if none is ready."""
+        """When the next ready delivery is due; None if none is, or waits only for a post that is not out."""
         ...
 
     def move(self, entry: Entry, move: Move, now: datetime, by: str) -> State:
@@ -256,7 +270,11 @@ class Ledger(Protocol):
         ...
 
     def reached(self, incident: str) -> list[Reached]:
-        """Every target that anything of an incident was opened for."""
+        """Every target that anything of an incident was opened for; a thread is one, its first post's."""
+        ...
+
+    def carried(self, channel: str) -> Iterator[Words]:
+        """All that a public channel carries, what was opened first at first."""
         ...
 
     def knows(self, channel: str, provider_id: str) -> bool:

@@ -8,7 +8,7 @@ import sqlite3
 from datetime import UTC, datetime
 
 from outagecast.ledger import Entry, Update
-from outagecast.model import Delivery, Receipt, State, Status
+from outagecast.model import Delivery, Receipt, State, Status, posts
 
 
 def to_update(row: sqlite3.Row) -> Update:
@@ -57,7 +57,7 @@ def to_entry(row: sqlite3.Row) -> Entry:
             status=Status(row["update_status"]),
             target=row["target"],
             language=row["language"],
-            parts=json.loads(row["parts"]),
+            parts=parts_of(row),
             opened_at=moment(row["update_opened_at"]),
             attempted_at=maybe(row["attempted_at"]),
             expires_at=maybe(row["expires_at"]),
@@ -65,6 +65,12 @@ def to_entry(row: sqlite3.Row) -> Entry:
             edits=Receipt(row["edits"]) if row["edits"] else None,
         ),
     )
+
+
+def parts_of(row: sqlite3.Row) -> dict[str, str]:
+    """The words of one delivery: a thread's second post has those that are named for it."""
+    its = posts(json.loads(row["parts"]))
+    return its[row["target"]] if row["target"] in its else its[""]
 
 
 def stamp(time: datetime | None) -> str | None:

@@ -26,29 +26,38 @@ from outagecast.ledger import (
     Reached,
     Tally,
     Update,
+    Words,
 )
 from outagecast.ledger.disk import THIS_MACHINE, Disk, Reserve, connect, explain, require_sound
 from outagecast.ledger.lock import hold
 from outagecast.ledger.migrate import is_behind, migrate, patiently, require_durable
-from outagecast.ledger.rows import from_update, key_of, maybe, moment, stamp, to_entry, to_update
+from outagecast.ledger.rows import from_update, key_of, maybe, moment, parts_of, stamp, to_entry, to_update
 from outagecast.ledger.witness import Mark, note, recall
-from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
-from outagecast.transitions import TRANSITIONS
+from outagecast.model import DOUBTFUL, PUBLISHED, SECOND, State, Status, Variant, digest_of
+from outagecast.transitions import LEADS, TRANSITIONS
 
 MOST_ENTRIES = 500
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ENTRY = """
+_ENTRY = f"""
     SELECT d.*, v.parts, u.status AS update_status, u.opened_at AS update_opened_at,
            (SELECT p.provider_id FROM delivery p INDEXED BY delivery_by_target -- else it reads all that went before
              WHERE p.incident = d.incident AND p.channel = d.channel
-             AND p.target = d.target AND p.language = d.language AND p.number < d.number AND p.provider_id IS NOT NULL
-             AND p.state <> 'missing' ORDER BY p.number DESC LIMIT 1) AS thread_id
+             AND p.target IN (d.target, '', '{SECOND}') AND p.language = d.language -- of a thread all its posts
+             AND (p.number, p.target) < (d.number, d.target) AND p.provider_id IS NOT NULL AND p.state <> 'missing'
+             ORDER BY p.number DESC, p.target DESC LIMIT 1) AS thread_id
       FROM delivery d JOIN variant v ON v.id = d.variant
       JOIN incident_update u ON u.incident = d.incident AND u.number = d.number
-"""
+"""  # noqa: S608 - our own words
+
+_LEADS = ",".join(f"'{state}'" for state in sorted(LEADS))
+# A thread's second post waits for the first.
+_MAY_GO = f"""(d.target <> '{SECOND}' OR EXISTS (SELECT 1 FROM delivery f
+    WHERE f.incident = d.incident AND f.number = d.number AND f.channel = d.channel AND f.target = ''
+      AND f.language = d.language AND f.state IN ({_LEADS})))
+"""  # noqa: S608 - our own words
 
 
 def slugs(path: Path) -> list[str]:
@@ -191,7 +200,8 @@ class SqliteLedger:
         carried: dict[tuple[str, str, str], Carried] = {}
         for channel in {name for name, _ in opened if channels is None or name in channels}:
             rows = self._db.execute(
-                "SELECT d.target, d.language, d.number, d.state, d.attempted_at, d.provider_id, v.digest"
+                "SELECT d.target, d.language, d.number, d.state, d.attempted_at, d.provider_id, v.digest,"  # noqa: S608
+                f" CASE WHEN d.target IN ('', '{SECOND}') THEN v.parts END AS parts"  # people's are many
                 " FROM delivery d JOIN variant v ON v.id = d.variant"
                 " WHERE d.incident = ? AND d.channel = ? AND (d.state IN"
                 " ('attempting', 'in_doubt', 'needs_decision', 'accepted', 'verified', 'mismatch', 'missing')"
@@ -201,7 +211,8 @@ class SqliteLedger:
             for row in rows:
                 key = (channel, row["target"], row["language"])
                 state, began = State(row["state"]), maybe(row["attempted_at"])
-                carried[key] = Carried(row["number"], state, row["digest"], began, row["provider_id"])
+                digest = digest_of(parts_of(row)) if row["parts"] else row["digest"]
+                carried[key] = Carried(row["number"], state, digest, began, row["provider_id"])
         return Past(incident, updates, carried, opened)
 
     @_guarded
@@ -265,10 +276,14 @@ class SqliteLedger:
 
     def _open_one(self, update: Update, opening: Opening, variant: int, digest: str) -> None:
         where = (update.incident, opening.channel, opening.target, opening.language)
+        # A newer word overtakes a thread's second post too, also where it is no thread itself; and with somebody who
+        # reads another language by now, what was in the former one.
+        also = opening.target or SECOND
         for row in self._db.execute(
-            "SELECT id FROM delivery WHERE incident = ? AND channel = ? AND target = ? AND language = ?"
-            " AND number < ? AND state = 'ready'",
-            (*where, update.number),
+            "SELECT id FROM delivery INDEXED BY delivery_by_target"  # else each reads all that is unsent
+            " WHERE incident = ? AND channel = ? AND target IN (?, ?)"
+            " AND (language = ? OR target NOT IN ('', ?)) AND number < ? AND state = 'ready'",
+            (*where[:3], also, opening.language, SECOND, update.number),
         ).fetchall():
             self._change(row["id"], State.READY, Move(Event.SUPERSEDED), update.opened_at, update.opened_by)
         self._insert(
@@ -328,7 +343,8 @@ class SqliteLedger:
                 self._change(row["id"], State.READY, Move(Event.EXPIRED, "too old to be sent"), now, by)
             row = self._db.execute(
                 # in the index's own order, what was never tried first: a hundred thousand others cost nothing
-                f"{_ENTRY}{due} AND (d.not_before IS NULL OR d.not_before <= ?) ORDER BY d.not_before, d.id LIMIT 1",
+                f"{_ENTRY}{due} AND (d.not_before IS NULL OR d.not_before <= ?) AND {_MAY_GO}"
+                " ORDER BY d.not_before, d.id LIMIT 1",
                 (*where, stamp(now)),
             ).fetchone()
             if row is None:
@@ -340,8 +356,8 @@ class SqliteLedger:
     @_guarded
     def next_try(self, incident: str, number: int, channel: str) -> datetime | None:
         row = self._db.execute(
-            "SELECT not_before FROM delivery WHERE incident = ? AND number = ? AND channel = ? AND state = 'ready'"
-            " ORDER BY not_before LIMIT 1",
+            "SELECT d.not_before FROM delivery d WHERE d.incident = ? AND d.number = ? AND d.channel = ?"  # noqa: S608
+            f" AND d.state = 'ready' AND {_MAY_GO} ORDER BY d.not_before LIMIT 1",
             (incident, number, channel),
         ).fetchone()
         if row is None:
@@ -458,8 +474,8 @@ class SqliteLedger:
         rows = self._db.execute(
             f"SELECT channel, target, language, max(CASE WHEN state IN ({marks}) THEN number END) AS number,"  # noqa: S608
             " max(CASE WHEN state IN ('ready', 'failed') THEN number END) AS owed"
-            " FROM delivery WHERE incident = ? GROUP BY channel, target, language",
-            (*carrying, incident),
+            " FROM delivery WHERE incident = ? AND target <> ? GROUP BY channel, target, language",
+            (*carrying, incident, SECOND),
         )
         return [Reached(row["channel"], row["target"], row["language"], row["number"], row["owed"]) for row in rows]
 
@@ -467,6 +483,23 @@ class SqliteLedger:
         names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
         statement = f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
         return self._db.execute(statement, tuple(row.values())).lastrowid or 0
+
+    def carried(self, channel: str) -> Iterator[Words]:
+        last = 0
+        while page := self._carried_after(channel, last):
+            yield from (Words(row["incident"], row["number"], row["language"], parts_of(row)) for row in page)
+            last = page[-1]["id"]
+
+    @_guarded
+    def _carried_after(self, channel: str, last: int) -> list[sqlite3.Row]:
+        states = ",".join(f"'{state.value}'" for state in sorted(PUBLISHED))
+        return self._db.execute(
+            "SELECT v.id, d.incident, d.number, d.language, d.target, v.parts FROM variant v"  # noqa: S608 - our own words
+            " JOIN delivery d INDEXED BY delivery_by_target ON d.incident = v.incident AND d.channel = v.channel"
+            f" AND d.target = '' AND d.language = v.language AND d.variant = v.id AND d.state IN ({states})"
+            " WHERE v.channel = ? AND v.id > ? ORDER BY v.id LIMIT ?",
+            (channel, last, MOST_ENTRIES),
+        ).fetchall()
 
     @_guarded
     def knows(self, channel: str, provider_id: str) -> bool:

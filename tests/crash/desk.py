@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Self
 
 import yaml
 
+from outagecast.model import SECOND
 from outagecast.rehearsal import Providers
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,11 @@ MESSAGE = {
     "workaround": ["Cash machines still work."],
     "next_update_at": "6h",
     "apology": "We are sorry.",
+}
+LONG = {  # than one post on X
+    "scope": "All our cards are affected, everywhere in the country and abroad, whoever issued the till.",
+    "workaround": ["Cash machines still work.", "You can pay with cash at all of our branches until midnight."],
+    "apology": "We are sorry. We know that you rely on your card, above all if you are at a till right now.",
 }
 PEOPLE = {"ana": "+61491570156", "ben": "+61491570157"}
 HANG = 0.4  # seconds after which a run gives up on a provider that hangs
@@ -105,7 +111,9 @@ class Desk:
         self.site.mkdir(parents=True)
         rows = [f"{name},{phone},{name}@example.com" for name, phone in PEOPLE.items()]
         (self.folder / "customers.csv").write_text("\n".join(["name,phone,email", *rows, ""]))
-        channels = {name: it for name, it in self.providers.config(self.site).items() if name in self.channels}
+        stand_ins = self.providers.config(self.site)
+        stand_ins["thread"] = {**stand_ins["x"], "thread": True}
+        channels = {name: it for name, it in stand_ins.items() if name in self.channels}
         if "email" in channels:
             channels["email"]["connections"] = 1
         config = {
@@ -115,7 +123,7 @@ class Desk:
             "channels": channels,
         }
         (self.folder / "outagecast.yaml").write_text(yaml.safe_dump(config))
-        (self.folder / "incident.yaml").write_text(yaml.safe_dump(MESSAGE))
+        (self.folder / "incident.yaml").write_text(yaml.safe_dump(MESSAGE | (LONG if "thread" in channels else {})))
 
     @property
     def site(self) -> Path:
@@ -149,13 +157,20 @@ class Desk:
 
     def target(self, channel: str) -> tuple[str, ...]:
         """Whom a channel is to reach."""
-        people = {"sms": tuple(PEOPLE.values()), "email": tuple(f"{name}@example.com" for name in PEOPLE)}
+        mails = tuple(f"{name}@example.com" for name in PEOPLE)
+        people = {"thread": ("", SECOND), "sms": tuple(PEOPLE.values()), "email": mails}
         return people.get(channel, ("",))
 
     def out(self, channel: str) -> list[Copy]:
         """What the public, or each customer, has."""
         if channel == "x":
             return [Copy("", post.id, {"text": post.text}) for post in self.providers.x.posts]
+        if channel == "thread":
+            ids = {post.id for post in self.providers.x.posts}
+            return [
+                Copy(SECOND if post.in_reply_to in ids else "", post.id, {"text": post.text})
+                for post in self.providers.x.posts
+            ]
         if channel == "facebook":
             return [Copy("", post.id, {"text": post.text}) for post in self.providers.facebook.posts]
         if channel == "sms":

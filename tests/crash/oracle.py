@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from outagecast.errors import ExitCode
+from outagecast.model import SECOND
 from tests.crash.desk import Desk
 
 MOST_MAILS = 2
@@ -87,12 +88,20 @@ def finished(desk: Desk, said: dict[str, Any], *, smooth: bool) -> Iterator[Viol
         has_it = any(copy.target == row["target"] for copy in desk.out(channel))
         if smooth and state != "accepted":
             yield Violation("unfinished", f"{channel} is {state}, and nothing stood in its way")
-        elif state in DOUBTFUL and has_it and channel in {"x", "facebook", "sms"}:
+        elif state in DOUBTFUL and has_it and channel in {"x", "thread", "facebook", "sms"}:
             yield Violation("unfinished", f"{channel} is {state}, and a look-up would have found it")
         elif state in DOUBTFUL and channel == "banner":
             yield Violation("unfinished", f"{channel} is {state}, and could be written again")
+        elif waits(row, said["deliveries"]):
+            continue
         elif state in {"ready", "attempting", "in_doubt"} or (state == "failed" and not row["refused"]):
             yield Violation("unfinished", f"{channel} is {state} in the end")
+
+
+def waits(row: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
+    """Whether it is a thread's second post, below a first that a person has to look for."""
+    firsts = {it["state"] for it in rows if (it["channel"], it["target"]) == (row["channel"], "")}
+    return row["target"] == SECOND and row["state"] == "ready" and firsts == {"needs_decision"}
 
 
 def _plain(text: str) -> str:

@@ -266,11 +266,11 @@ def test_on_a_full_disk_nothing_is_sent(bank: Bank, mount: Callable[[int], Path]
 def test_a_disk_that_fills_up_under_a_call_still_takes_its_receipt(bank: Bank, ledger_folder: Path) -> None:
     bank.config["ledger"] = f"sqlite:///{ledger_folder}/outagecast.db"
     bank.write()
-    bank.providers.x.delay = 1
 
-    process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
-    until(lambda: posted(bank))
-    stuff(ledger_folder)
+    with bank.providers.x.holding():
+        process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
+        until(lambda: posted(bank))
+        stuff(ledger_folder)
     told, _ = process.communicate(timeout=20)
 
     found = json.loads(told)
@@ -310,10 +310,10 @@ def test_once_the_disk_is_full_no_call_is_begun_and_all_that_were_are_written_do
 def test_a_receipt_that_cannot_be_written_is_printed_and_is_no_promise_that_nothing_was_sent(bank: Bank) -> None:
     if not hasattr(resource, "prlimit"):
         pytest.skip("only Linux limits a process from outside")
-    bank.providers.x.delay = 1
-    process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
-    until(lambda: posted(bank))
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, 1))  # from here on no file takes another byte
+    with bank.providers.x.holding():
+        process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
+        until(lambda: posted(bank))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, 1))  # from here on no file takes another byte
     told, noted = process.communicate(timeout=20)
 
     found = json.loads(told)
@@ -572,12 +572,12 @@ def test_check_says_that_nothing_could_be_sent_from_here(bank: Bank, ledger_fold
 
 def test_a_ledger_that_is_destroyed_under_a_call_is_no_promise_that_nothing_was_sent(bank: Bank) -> None:
     path = bank.folder / "outagecast.db"
-    bank.providers.x.delay = 1
-    process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
-    until(lambda: posted(bank))
-    for name in ("outagecast.db", "outagecast.db-wal", "outagecast.db-shm"):  # which says what is cached
-        with path.with_name(name).open("r+b") as file:  # not made anew: the run has it mapped
-            file.write(b"\xff" * os.fstat(file.fileno()).st_size)
+    with bank.providers.x.holding():
+        process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
+        until(lambda: posted(bank))
+        for name in ("outagecast.db", "outagecast.db-wal", "outagecast.db-shm"):  # which says what is cached
+            with path.with_name(name).open("r+b") as file:  # not made anew: the run has it mapped
+                file.write(b"\xff" * os.fstat(file.fileno()).st_size)
     told, noted = process.communicate(timeout=20)
 
     found = json.loads(told)

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,6 +79,26 @@ def test_nobody_else_can_read_it_whatever_the_umask(path: Path) -> None:
         "outagecast.db.lock",
     )
     assert dict.fromkeys(names, 0o600) == modes
+
+
+def test_an_update_costs_each_unsent_recipient_the_same_however_many_there_are(tmp_path: Path) -> None:
+    def steps(recipients: int) -> int:
+        """How much SQLite does, in hundreds of instructions, to open an update over one that is unsent."""
+        ledger, taken = SqliteLedger(tmp_path / f"{recipients}.db"), [0]
+        fill(ledger, recipients)
+
+        def tick() -> int:
+            taken[0] += 1
+            return 0
+
+        ledger._db.set_progress_handler(tick, 100)
+        variant = Variant("x", "x", "en", {"text": "Cards still fail."}, 1, "en/x.text.j2", (), ())
+        openings = [Opening("x", str(number), "en", State.READY, None, None) for number in range(recipients)]
+        ledger.open(replace(UPDATE, number=2, fingerprint="other"), [variant], openings)
+        ledger.close()
+        return taken[0]
+
+    assert steps(800) < 5 * steps(200)
 
 
 def test_migrations_are_numbered_from_one_without_a_gap_and_end_in_whole_statements() -> None:
