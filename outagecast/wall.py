@@ -7,28 +7,29 @@ words are neutral mock-ups; the words are those that go out.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from outagecast import __version__, measure, registry, render
+from outagecast import __version__, language, measure, registry, render
+from outagecast.channel import Briefs
 from outagecast.errors import Problem, UsageError
 from outagecast.inert import inert
+from outagecast.inert import words as plain
 from outagecast.measure import Sms
-from outagecast.model import Impact, State, Status, Variant
+from outagecast.model import Impact, State, Status, Variant, first_of, posts
 from outagecast.plan import Plan
 from outagecast.wording import Wording
 
 if TYPE_CHECKING:
     from outagecast.ledger import Opening
-    from outagecast.rehearsal import Mail as TakenMail
-    from outagecast.rehearsal import Providers
 
 NETWORKS: Mapping[str, str] = {"x": "X", "facebook": "Facebook"}  # kind -> as people say it, in plain text
 STATUS_WORDS: Mapping[Status, str] = {
@@ -89,7 +90,6 @@ class Phone:
     """What ``people`` customers find in their messages, oldest first."""
 
     people: int
-    language: str
     texts: tuple[Text, ...]
 
 
@@ -110,9 +110,9 @@ class Mail:
 
     def height(self, columns: int) -> float:
         """How high the HTML part stands, in rem, at so many characters a line: a frame cannot ask its content."""
-        lines = sum(math.ceil(len(line) / columns) for line in self.text.splitlines() if line.strip())
+        lines = sum(math.ceil(_width(line) / columns) for line in self.text.splitlines() if line.strip())
         gaps = self.text.count("\n\n") + 1
-        headlines = math.ceil(1.5 * len(self.subject) / columns)
+        headlines = math.ceil(1.5 * _width(self.subject) / columns)
         return round(5.75 + 1.8 * headlines + 1.5 * lines + 1.2 * gaps, 2)
 
 
@@ -121,7 +121,6 @@ class Inbox:
     """What ``people`` customers find in their mail, newest first."""
 
     people: int
-    language: str
     mails: tuple[Mail, ...]
 
 
@@ -155,11 +154,35 @@ class Other:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What is seen in one language; its code is empty where nobody knows it."""
+
+    language: str = ""
+    feeds: tuple[Feed, ...] = ()
+    phones: tuple[Phone, ...] = ()
+    inboxes: tuple[Inbox, ...] = ()
+    sites: tuple[Site, ...] = ()
+    others: tuple[Other, ...] = ()
+    without: tuple[str, ...] = ()  # channels that speak, but not this language
+
+    @property
+    def name(self) -> str:
+        """The language as people call it."""
+        return language.name(self.language)
+
+    @property
+    def direction(self) -> str:
+        """Which way it is written, as HTML's ``dir`` takes it."""
+        return language.direction(self.language)
+
+
+@dataclass(frozen=True, slots=True)
 class Wall:
     """All that is seen."""
 
     stamp: Stamp
     organisation: str
+    language: str  # of the title
     zone: ZoneInfo
     incident: str
     title: str
@@ -167,34 +190,31 @@ class Wall:
     status: Status
     impact: Impact | None
     at: datetime
-    feeds: tuple[Feed, ...] = ()
-    phones: tuple[Phone, ...] = ()
-    inboxes: tuple[Inbox, ...] = ()
-    sites: tuple[Site, ...] = ()
-    others: tuple[Other, ...] = ()
+    views: tuple[View, ...] = ()
     silent: tuple[tuple[str, str], ...] = ()  # channel, and why nothing goes out there
     warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def bare(cls, stamp: Stamp, plan: Plan, at: datetime) -> Self:
+        """The heading, with nothing on the wall yet."""
+        said, organisation = plan.message, plan.organisation
+        return cls(
+            stamp=stamp,
+            organisation=organisation.name,
+            language=organisation.languages[0],
+            zone=organisation.timezone,
+            incident=said.incident,
+            title=said.title,
+            update=plan.number,
+            status=said.status,
+            impact=said.impact,
+            at=at,
+        )
 
     @property
     def status_words(self) -> str:
         """Where the incident stands, as people say it."""
         return STATUS_WORDS[self.status]
-
-
-def _bare(stamp: Stamp, plan: Plan, at: datetime) -> Wall:
-    """The wall's heading, with nothing on it yet."""
-    said, organisation = plan.message, plan.organisation
-    return Wall(
-        stamp=stamp,
-        organisation=organisation.name,
-        zone=organisation.timezone,
-        incident=said.incident,
-        title=said.title,
-        update=plan.number,
-        status=said.status,
-        impact=said.impact,
-        at=at,
-    )
 
 
 # -- from a preview ---------------------------------------------------------------------------------------------------
@@ -210,13 +230,16 @@ def of_preview(
 
     No recipient is named: the page is made to be passed around.
     """
-    pictures = _Pictures()
+    pictures = {code: _Pictures() for code in plan.organisation.languages}
     silent: list[tuple[str, str]] = []
     for channel in plan.channels:
         mine = [item for item in openings if item.channel == channel.name]
         ready = [item.language for item in mine if item.state is State.READY]
         if channel.is_open:
             ready = [target.language for target in channel.targets]
+        if issubclass(channel.config.adapter, Briefs):
+            silent.append((channel.name, "it is for your own people"))
+            continue
         if not ready:
             silent.append((channel.name, next((item.reason for item in mine if item.reason), "nobody is listed there")))
         before = [(number, words) for number, words in earlier if channel.carried and number < plan.number]
@@ -229,14 +252,11 @@ def of_preview(
                     if (item.channel, item.language) == (channel.name, variant.language)
                 )
                 sender = str(getattr(channel.config.settings, "from_", None) or plan.organisation.name)
-                pictures.add(plan, variant, past, ready.count(variant.language), sender)
+                drawn = pictures.setdefault(variant.language, _Pictures())  # it may be promised no more
+                drawn.add(plan, variant, past, ready.count(variant.language), sender)
     return replace(
-        _bare(Stamp.PREVIEW, plan, plan.as_of),
-        feeds=tuple(pictures.feeds),
-        phones=tuple(pictures.phones),
-        inboxes=tuple(pictures.inboxes),
-        sites=tuple(pictures.sites),
-        others=tuple(pictures.others),
+        Wall.bare(Stamp.PREVIEW, plan, plan.as_of),
+        views=_views(pictures),
         silent=tuple(silent),
         warnings=plan.warnings,
     )
@@ -251,108 +271,74 @@ def _without_repeats(said: Iterable[tuple[int, Mapping[str, str]]]) -> list[tupl
     return kept
 
 
-class _Pictures:
-    """What has been drawn of a preview so far."""
+def _views(pictures: Mapping[str, _Pictures]) -> tuple[View, ...]:
+    """The languages that somebody hears, each with the channels that speak only others."""
+    spoken = {code: drawn for code, drawn in pictures.items() if drawn.channels}
+    everywhere = dict.fromkeys(name for drawn in spoken.values() for name in drawn.channels)
+    return tuple(
+        View(
+            code,
+            feeds=tuple(drawn.feeds),
+            phones=tuple(drawn.phones),
+            inboxes=tuple(drawn.inboxes),
+            sites=tuple(drawn.sites),
+            others=tuple(drawn.others),
+            without=tuple(name for name in everywhere if name not in drawn.channels),
+        )
+        for code, drawn in spoken.items()
+    )
 
-    def __init__(self) -> None:
-        self.feeds: list[Feed] = []
-        self.phones: list[Phone] = []
-        self.inboxes: list[Inbox] = []
-        self.sites: list[Site] = []
-        self.others: list[Other] = []
+
+@dataclass
+class _Pictures:
+    """What has been drawn of a preview in one language so far."""
+
+    channels: list[str] = field(default_factory=list)
+    feeds: list[Feed] = field(default_factory=list)
+    phones: list[Phone] = field(default_factory=list)
+    inboxes: list[Inbox] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    others: list[Other] = field(default_factory=list)
 
     def add(
         self, plan: Plan, variant: Variant, past: Sequence[tuple[int, Mapping[str, str]]], people: int, sender: str
     ) -> None:
         parts, addresses = variant.parts, registry.channel_class(variant.kind).addresses
+        self.channels.append(variant.channel)
         if addresses == "phone" and "text" in parts:
-            self.phones.append(Phone(people, variant.language, (Text(parts["text"]),)))
+            self.phones.append(Phone(people, (Text(parts["text"]),)))
         elif addresses == "email" and "text" in parts:
             mail = Mail(sender, parts.get("subject", ""), parts["text"], parts.get("html", ""))
-            self.inboxes.append(Inbox(people, variant.language, (mail,)))
+            self.inboxes.append(Inbox(people, (mail,)))
         elif variant.kind in NETWORKS:
-            said = [*past, (plan.number, parts)]
-            posts = [
-                Post(each["text"], _length(variant.kind, each["text"]), None, number, variant.kind == "x" and index > 0)
+            said = [(number, each) for number, its in [*past, (plan.number, parts)] for each in posts(its).values()]
+            shown = [
+                Post(each["text"], length(variant.kind, each["text"]), None, number, variant.kind == "x" and index > 0)
                 for index, (number, each) in enumerate(said)
             ]
-            self.feeds.append(Feed(NETWORKS[variant.kind], plan.organisation.name, tuple(posts)))
+            self.feeds.append(Feed(NETWORKS[variant.kind], plan.organisation.name, tuple(shown)))
         elif variant.kind == "banner":
             self.sites.append(Site((Banner(parts["html"]), *(Banner(each["html"]) for _, each in reversed(past)))))
         else:
-            self.others.append(Other(variant.channel, variant.kind, parts))
+            self.others.append(Other(variant.channel, variant.kind, _readable(variant.kind, parts)))
 
 
-def _length(kind: str, text: str) -> str:
+def _readable(kind: str, parts: Mapping[str, str]) -> dict[str, str]:
+    """What people read of each part, as plain text."""
+    adapter = registry.channel_class(kind)
+    return {
+        part: plain(text) if part in adapter.escapes else text
+        for part, text in parts.items()
+        if not adapter.parts[first_of(part)].for_programs
+    }
+
+
+def length(kind: str, text: str) -> str:
+    """How long a post is, as its network counts, in words."""
     measured = render.measures(kind, {"text": text})["text"]
     if measured.limit > 10 * measured.length:  # a limit nobody will meet says nothing
         return f"{measured.length:,} {measured.unit}"
     return f"{measured.length:,} of {measured.limit:,} {measured.unit}"
-
-
-# -- from a rehearsal -------------------------------------------------------------------------------------------------
-
-
-def of_rehearsal(
-    plan: Plan, providers: Providers, banners: Sequence[Banner], *, at: datetime, warnings: Sequence[str] = ()
-) -> Wall:
-    """What the stand-ins show. ``plan`` is the newest update's, ``banners`` what the website showed, oldest first."""
-    author = plan.organisation.name
-    x = [
-        Post(post.text, _length("x", post.text), post.created_at, number, post.in_reply_to is not None)
-        for number, post in enumerate(providers.x.posts, 1)
-    ]
-    facebook = [
-        Post(post.text, _length("facebook", post.text), post.created_at, number)
-        for number, post in enumerate(providers.facebook.posts, 1)
-    ]
-    return replace(
-        _bare(Stamp.REHEARSAL, plan, at),
-        feeds=(
-            Feed(NETWORKS["x"], author, tuple(x), providers.x.username),
-            Feed(NETWORKS["facebook"], author, tuple(facebook)),
-        ),
-        phones=tuple(_phones(providers)),
-        inboxes=tuple(_inboxes(providers)),
-        sites=(Site(tuple(reversed(banners))),),
-        warnings=tuple(warnings),
-    )
-
-
-def _phones(providers: Providers) -> list[Phone]:
-    """One phone for all who got the same texts."""
-    threads: dict[str, list[Text]] = {}
-    for item in providers.twilio.messages:
-        threads.setdefault(item.to, []).append(Text(item.text, item.created_at))
-    alike: dict[tuple[str, ...], list[list[Text]]] = {}
-    for thread in threads.values():
-        alike.setdefault(tuple(item.text for item in thread), []).append(thread)
-    return [Phone(len(group), "", tuple(group[0])) for group in _commonest_first(alike.values())]
-
-
-def _inboxes(providers: Providers) -> list[Inbox]:
-    """One inbox for all who got the same mails."""
-    inboxes: dict[tuple[str, ...], list[Mail]] = {}
-    for item in providers.smtp.mails:
-        inboxes.setdefault(item.to, []).insert(0, _mail(item))
-    alike: dict[tuple[str, ...], list[list[Mail]]] = {}
-    for inbox in inboxes.values():
-        alike.setdefault(tuple(f"{item.subject}\n{item.text}" for item in inbox), []).append(inbox)
-    return [Inbox(len(group), "", tuple(group[0])) for group in _commonest_first(alike.values())]
-
-
-T = TypeVar("T", Text, Mail)
-
-
-def _commonest_first(groups: Iterable[list[list[T]]]) -> list[list[list[T]]]:
-    """What most people got, and where as many got more, that first."""
-    return sorted(groups, key=lambda group: (-len(group), -len(group[0])))
-
-
-def _mail(item: TakenMail) -> Mail:
-    body = item.message.get_body(("html",))
-    sender = str(item.message["From"])
-    return Mail(sender, item.subject, item.text, str(body.get_content()) if body else "", item.received_at)
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -374,6 +360,7 @@ def page(wall: Wall) -> str:
         moment=lambda time: str(wording.moment(time)),
         iso=lambda time: wording.moment(time).iso,
         initials=_initials,
+        direction=language.direction,
         people=lambda count: f"{count:,} people" if count != 1 else "1 person",
     )
     template = environment.get_template("wall.html.j2")
@@ -386,6 +373,11 @@ def write(wall: Wall, path: Path) -> None:
         path.write_text(page(wall), encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(Problem(f"cannot write {path}: {error.strerror}", "name another file with --html")) from None
+
+
+def _width(text: str) -> int:
+    """How wide a text stands, in letters: a Chinese character takes the room of two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _initials(name: str) -> str:

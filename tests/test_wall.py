@@ -13,7 +13,9 @@ import pytest
 from outagecast import plan, wall
 from outagecast.errors import UsageError
 from outagecast.inert import inert
+from outagecast.rehearsal.wall import of_rehearsal
 from outagecast.wall import Banner, Inbox, Mail, Other, Phone, Site, Text, Wall
+from tests import tongues
 
 if TYPE_CHECKING:
     from tests.conftest import Bank, Newsroom
@@ -65,6 +67,12 @@ def preview(newsroom: Newsroom, *kinds: str, **facts: Any) -> Wall:
     return wall.of_preview(drawn, variants, list(plan.openings(drawn, variants, newsroom.config)))
 
 
+def shown(seen: Wall, **pictures: Any) -> Wall:
+    """The same wall with other pictures in its only language."""
+    (view,) = seen.views
+    return replace(seen, views=(replace(view, **pictures),))
+
+
 def flowing(text: str) -> str:
     return " ".join(text.split())
 
@@ -102,14 +110,59 @@ def test_a_rehearsal_says_that_nobody_was_told(newsroom: Newsroom) -> None:
 def test_lengths_are_those_the_networks_count(newsroom: Newsroom) -> None:
     seen = preview(newsroom)
 
-    page = Page(wall.page(replace(seen, phones=(Phone(1, "en", (Text("€" * 81),)), Phone(2, "en", (Text("ș" * 71),))))))
+    page = Page(wall.page(shown(seen, phones=(Phone(1, (Text("€" * 81),)), Phone(2, (Text("ș" * 71),))))))
 
     assert "2 segments · 81 characters · GSM-7" in page.words
     assert "2 segments · 71 characters · UCS-2" in page.words
-    assert "This goes to 1 person," in page.words
-    assert "This goes to 2 people," in page.words
-    assert f"Update 1 · {seen.feeds[0].posts[0].measure}" in page.words
-    assert seen.feeds[0].posts[0].measure.endswith(" of 280 X characters")
+    assert "This goes to 1 person" in page.words
+    assert "This goes to 2 people" in page.words
+    assert f"Update 1 · {seen.views[0].feeds[0].posts[0].measure}" in page.words
+    assert seen.views[0].feeds[0].posts[0].measure.endswith(" of 280 X characters")
+
+
+def test_each_language_is_seen_apart_in_its_own_letters_and_direction(newsroom: Newsroom) -> None:
+    tongues.write_templates(newsroom.templates)
+    newsroom.settings["organisation"]["languages"] = list(tongues.LANGUAGES)
+    newsroom.settings["channels"]["x"]["languages"] = ["en", "ar"]
+
+    facts = {"components": {"Card payments": "major_outage"}, "translations": tongues.TRANSLATIONS}
+    seen = preview(newsroom, cause=None, workaround=None, **facts)
+    page = Page(wall.page(seen))
+
+    assert [(view.language, view.without) for view in seen.views] == [
+        ("en", ()),
+        ("zh-Hant", ("x", "facebook", "banner")),
+        ("ar", ("facebook", "banner")),
+    ]
+    assert "Languages All 3 English Chinese (Traditional) Arabic English X 1 post" in page.words
+    assert "Chinese (Traditional) not on x, facebook, banner Text messages" in page.words
+    assert ("html", "lang", "en") in page.attributes
+    assert page.values("lang") == set(tongues.LANGUAGES)
+    marked = [(name, value) for tag, name, value in page.attributes if tag == "p" and name in {"lang", "dir"}]
+    assert marked.count(("lang", "ar")) == marked.count(("dir", "rtl")) == len(("x", "sms"))
+    assert marked.count(("lang", "zh-Hant")) == len(("sms",))
+
+
+def test_a_single_language_has_nothing_to_choose_from(newsroom: Newsroom) -> None:
+    page = Page(wall.page(preview(newsroom)))
+
+    assert "input" not in page.tags
+    assert "English" not in page.words
+
+
+def test_a_language_that_is_promised_no_more_is_shown_to_those_who_still_get_it(newsroom: Newsroom) -> None:
+    seen = preview(newsroom, "x")
+    drawn = newsroom.plan("x", **FACTS)
+    (spoken,) = newsroom.variants("x", **FACTS)
+    old = replace(spoken, language="ro")
+    openings = [item._replace(language="ro") for item in plan.openings(drawn, [spoken], newsroom.config)]
+
+    assert [view.name for view in wall.of_preview(drawn, [old], openings).views] == ["Romanian"]
+    assert [view.name for view in seen.views] == ["English"]
+
+
+def test_a_mail_in_chinese_gets_the_room_that_its_wide_letters_take() -> None:
+    assert Mail("a", "信用卡", "信用卡付款失敗。" * 20).height(33) == Mail("a", "abcdef", "ab" * 160).height(33)
 
 
 def test_hostile_facts_add_nothing_to_the_page(newsroom: Newsroom) -> None:
@@ -154,9 +207,9 @@ def test_a_banner_written_by_hand_cannot_break_the_page(newsroom: Newsroom) -> N
     seen = preview(newsroom, "banner")
     html = f"<p>Down</p></div></main><script>alert(1)</script><img src=//example.com/x>{HOSTILE}"
 
-    page = Page(wall.page(replace(seen, sites=(Site((Banner(html),)),))))
+    page = Page(wall.page(shown(seen, sites=(Site((Banner(html),)),))))
 
-    assert Page(wall.page(replace(seen, sites=(Site((Banner("<p>Down</p>"),)),)))).tags == page.tags
+    assert Page(wall.page(shown(seen, sites=(Site((Banner("<p>Down</p>"),)),)))).tags == page.tags
 
 
 def test_the_page_loads_nothing_and_leads_nowhere(newsroom: Newsroom) -> None:
@@ -184,16 +237,14 @@ def test_links_in_the_mail_ask_for_a_window_that_the_sandbox_never_opens(newsroo
 def test_a_mail_without_html_is_shown_as_text(newsroom: Newsroom) -> None:
     mail = Mail("Example Bank <status@example.com>", "Cards", "Hello,\n\ncards <fail>.")
 
-    page = Page(wall.page(replace(preview(newsroom, "x"), inboxes=(Inbox(1, "en", (mail,)),))))
+    page = Page(wall.page(shown(preview(newsroom, "x"), inboxes=(Inbox(1, (mail,)),))))
 
     assert page.frames == []
     assert "Hello, cards <fail>." in page.words
 
 
 def test_a_channel_without_a_picture_is_shown_in_words(newsroom: Newsroom) -> None:
-    page = Page(
-        wall.page(replace(preview(newsroom, "x"), others=(Other("radio", "radio", {"script": "<b>Hello</b>"}),)))
-    )
+    page = Page(wall.page(shown(preview(newsroom, "x"), others=(Other("radio", "radio", {"script": "<b>Hello</b>"}),))))
 
     assert "radio radio PREVIEW script <b>Hello</b>" in page.words
 
@@ -203,7 +254,7 @@ def test_a_channel_that_stays_silent_is_named_with_the_reason(newsroom: Newsroom
 
     seen = preview(newsroom, "x", "facebook")
 
-    assert [feed.network for feed in seen.feeds] == ["Facebook"]
+    assert [feed.network for feed in seen.views[0].feeds] == ["Facebook"]
     assert seen.silent == (("x", "this channel does not carry this status"),)
     assert "x stays silent this time: this channel does not carry this status." in Page(wall.page(seen)).words
 
@@ -213,7 +264,7 @@ def test_the_newest_mail_lies_open_on_top_and_an_older_banner_below(newsroom: Ne
     mails = tuple(Mail("a@example.com", subject, "x", "<p>x", now) for subject in ("Fixed", "Down"))
     site = Site((Banner("", now), Banner("<p>Cards fail", now - timedelta(minutes=5))))
 
-    page = Page(wall.page(replace(preview(newsroom, "x"), inboxes=(Inbox(3, "en", mails),), sites=(site,))))
+    page = Page(wall.page(shown(preview(newsroom, "x"), inboxes=(Inbox(3, mails),), sites=(site,))))
 
     opened = [index for index, (tag, name, _) in enumerate(page.attributes) if (tag, name) == ("details", "open")]
     titles = [index for index, (tag, name, _) in enumerate(page.attributes) if (tag, name) == ("iframe", "title")]
@@ -289,14 +340,15 @@ def test_a_rehearsal_shows_what_the_providers_hold_and_how_many_people_got_it(ba
     bank.run("announce", "incident.yaml", "--yes")
     drawn = _plan(bank)
 
-    seen = wall.of_rehearsal(drawn, bank.providers, [Banner("<p>Down"), Banner("")], at=datetime.now(UTC))
+    seen = of_rehearsal(drawn, bank.providers, [Banner("<p>Down"), Banner("")], at=datetime.now(UTC))
 
-    assert [post.is_reply for post in seen.feeds[0].posts] == [False, True]
-    assert [len(feed.posts) for feed in seen.feeds] == [2, 2]
-    assert [(phone.people, len(phone.texts)) for phone in seen.phones] == [(2, 1), (1, 2)]
-    assert [(inbox.people, len(inbox.mails)) for inbox in seen.inboxes] == [(1, 2), (1, 1)]
-    assert seen.inboxes[0].mails[0].text == bank.providers.smtp.mails[-1].text
-    assert [banner.html for banner in seen.sites[0].banners] == ["", "<p>Down"]
+    (view,) = seen.views
+    assert [post.is_reply for post in view.feeds[0].posts] == [False, True]
+    assert [len(feed.posts) for feed in seen.views[0].feeds] == [2, 2]
+    assert [(phone.people, len(phone.texts)) for phone in view.phones] == [(2, 1), (1, 2)]
+    assert [(inbox.people, len(inbox.mails)) for inbox in view.inboxes] == [(1, 2), (1, 1)]
+    assert view.inboxes[0].mails[0].text == bank.providers.smtp.mails[-1].text
+    assert [banner.html for banner in view.sites[0].banners] == ["", "<p>Down"]
     assert seen.status_words == "Fixed"
     page = Page(wall.page(seen))
     x, facebook = bank.providers.x.posts, bank.providers.facebook.posts

@@ -9,7 +9,7 @@ import click
 
 from outagecast.changes import Edit, of_words
 from outagecast.cli import screen
-from outagecast.text import printable
+from outagecast.text import flowing, pieces, printable
 
 if TYPE_CHECKING:
     from outagecast.changes import Change, Value
@@ -55,7 +55,7 @@ def words(before: str, after: str, number: int, columns: int, *, verbose: bool) 
     edits = of_words(printable(before), printable(after))
     if not edits or not after.strip():
         return
-    if not edits[0].gone and edits[0].new == " ".join(printable(after).split()):
+    if not edits[0].gone and edits[0].new == flowing(pieces(printable(after))):
         yield click.style(f"    (mostly new since update {number})", dim=True)
         return
     yield click.style(f"    since update {number}:", dim=True)

@@ -19,11 +19,7 @@ from outagecast.errors import ExitCode, Problem
 from outagecast.text import printable
 
 if TYPE_CHECKING:
-    from outagecast.audience import Audience
-    from outagecast.changes import Earlier
     from outagecast.dry_run import Prepared
-    from outagecast.model import Variant
-    from outagecast.plan import PlannedChannel
     from outagecast.report import ChannelReport, Report
 
 _MOST_ADVICE = 3  # lines; the rest under -v
@@ -64,7 +60,7 @@ def explain(problems: Sequence[Problem]) -> None:
 
 def advice(warnings: Sequence[str], *, verbose: bool) -> None:
     """What nobody should find out from the public, on standard error."""
-    for line in _advice_lines(warnings, verbose=verbose):
+    for line in _advice_lines(warnings, screen.width(err=True), verbose=verbose):
         screen.write(line, err=True)
 
 
@@ -75,10 +71,11 @@ def alarm(warnings: Sequence[str]) -> None:
         screen.write("\n  ".join(click.style(line, fg="red", bold=True) for line in lines), err=True)
 
 
-def _advice_lines(warnings: Sequence[str], *, verbose: bool) -> Iterator[str]:
+def _advice_lines(warnings: Sequence[str], columns: int, *, verbose: bool) -> Iterator[str]:
     shown = warnings if verbose or len(warnings) <= _MOST_ADVICE else warnings[: _MOST_ADVICE - 1]
     for warning in shown:
-        yield click.style(f"! {printable(warning)}", fg="yellow")
+        first, *rest = screen.wrap(f"! {printable(warning)}", columns - 2)
+        yield from (click.style(line, fg="yellow") for line in (first, *(f"  {line}" for line in rest)))
     if len(shown) < len(warnings):
         yield click.style(f"! and {len(warnings) - len(shown)} more: outagecast -v preview …", fg="yellow")
 
@@ -91,7 +88,15 @@ def preview(prepared: Prepared, *, wants_json: bool, verbose: bool, for_people: 
     if wants_json:
         dump(prepared.report)
         return
-    for line in _preview_lines(prepared, screen.width(err=for_people), verbose=verbose):
+    from outagecast.cli import cards
+
+    columns, wide = screen.width(err=for_people), screen.width(err=for_people, most=cards.MOST_WIDE)
+    shown = (
+        *_before_texts(prepared, columns, verbose=verbose),
+        *cards.lines(prepared, wide, verbose=verbose),
+        *_after_texts(prepared.report, columns, verbose=verbose),
+    )
+    for line in shown:
         screen.write(line, err=for_people)
 
 
@@ -103,17 +108,17 @@ def _head_lines(report: Report, mode: str, columns: int) -> Iterator[str]:
     yield from rest
 
 
-def _preview_lines(prepared: Prepared, columns: int, *, verbose: bool) -> Iterator[str]:
+def _before_texts(prepared: Prepared, columns: int, *, verbose: bool) -> Iterator[str]:
     report, plan = prepared.report, prepared.plan
     yield from _head_lines(report, "PREVIEW", columns)
     if plan.next_update_at:
         said = f"Next update promised by {clock(plan.next_update_at, plan.organisation.timezone)}."
         yield from screen.wrap(said, columns)
     yield from _change_lines(report, columns, verbose=verbose)
-    yield from _advice_lines(report.warnings, verbose=verbose)
-    for channel, planned in zip(report.channels, plan.channels, strict=True):
-        yield ""
-        yield from _channel_lines(channel, planned, columns, verbose=verbose)
+    yield from _advice_lines(report.warnings, columns, verbose=verbose)
+
+
+def _after_texts(report: Report, columns: int, *, verbose: bool) -> Iterator[str]:
     yield ""
     digest = f"digest {report.digest if verbose else (report.digest or '')[:12]}"
     gap = "  " if len(digest) + 22 <= columns else "\n"
@@ -131,97 +136,6 @@ def _change_lines(report: Report, columns: int, *, verbose: bool) -> Iterator[st
 
     if report.changes:
         yield from changed.facts(report.changes, (report.update or 1) - 1, columns, verbose=verbose)
-
-
-def _channel_lines(channel: ChannelReport, planned: PlannedChannel, columns: int, *, verbose: bool) -> Iterator[str]:
-    """One channel: its heading, then each language's parts exactly as they will go out."""
-    readers = Counter(target.language for target in planned.targets)
-    facts = [people(channel.counts.planned or readers.total())] if of_people(channel) else []
-    if channel.cost:
-        facts.append(f"{channel.cost.units:,} billed = {channel.cost.total:,.2f} {channel.cost.price.currency}")
-    if channel.state.value not in {"ready", "skipped"}:
-        facts.append(WORDS[channel.state.value][0].lower())
-    if planned.edits:
-        facts.append("edits the earlier post")
-    kind = f" ({channel.kind})" if channel.kind != channel.channel else ""
-    yield screen.rule(f"{channel.channel}{kind}", ", ".join(facts), columns)
-    if verbose and planned.audience:
-        yield from (f"  {line}" for line in _audience_lines(planned.audience))
-    if not channel.counts.planned:
-        yield from screen.wrap(f"Nothing goes out here: {_why_not(channel)}.", columns, "  ")
-        return
-    for variant in channel.variants:
-        yield from _variant_lines(
-            variant,
-            readers,
-            columns,
-            verbose=verbose,
-            to_people=of_people(channel),
-            previous=channel.previous.get(variant.language),
-        )
-
-
-def _audience_lines(audience: Audience) -> Iterator[str]:
-    """What became of the rows of the audience's file."""
-    counts = {"twice in the file": audience.duplicates, "without an address": audience.without}
-    counts["left out as bad"] = len(audience.bad)
-    told = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
-    yield f"audience: {people(len(audience.recipients))}{f'; {told}' if told else ''}"
-
-
-def _why_not(channel: ChannelReport) -> str:
-    if channel.unchanged:
-        of_which = max((words.update for words in channel.previous.values()), default=None)
-        return f"it carries these very words already{f', as update {of_which}' if of_which else ''}"
-    if not channel.counts.skipped:
-        return "there is nobody to tell"
-    return channel.error or "it does not carry this status, or nothing was ever announced there"
-
-
-def _variant_lines(
-    variant: Variant,
-    readers: Counter[str],
-    columns: int,
-    *,
-    verbose: bool,
-    to_people: bool,
-    previous: Earlier | None = None,
-) -> Iterator[str]:
-    from outagecast import facts, registry
-    from outagecast.cli import changed
-
-    escapes = registry.channel_class(variant.kind).escapes
-    for part, text in variant.parts.items():
-        is_first = part == next(iter(variant.parts))
-        who = f" · {people(readers[variant.language])}" if to_people and is_first and len(readers) > 1 else ""
-        said = f"{variant.language} · {part}{who} · {_size(variant, part)}"
-        yield from (click.style(line, fg="cyan") for line in screen.wrap(said, columns, "  "))
-        if part in escapes and "text" in variant.parts:
-            yield "    the same words, marked up"
-            continue
-        shown = facts.visible(text) if part in escapes else text
-        for line in (printable(shown).strip() or "(nothing: it is taken down)").splitlines():
-            yield from screen.wrap(line, columns, "    ") or [""]
-        if previous and part in previous.parts:
-            before = facts.visible(previous.parts[part]) if part in escapes else previous.parts[part]
-            yield from changed.words(before, shown, previous.update, columns, verbose=verbose)
-    if variant.left_out and any(variant.parts.values()):
-        said = f"left out to keep it short: {', '.join(variant.left_out)}"
-        yield from (click.style(line, dim=True) for line in screen.wrap(said, columns, "    "))
-    if verbose:
-        said = f"from {variant.source}, step {variant.rung} of the ladder; states {', '.join(variant.carried)}"
-        yield from (click.style(line, dim=True) for line in screen.wrap(said, columns, "    "))
-
-
-def _size(variant: Variant, part: str) -> str:
-    """A part's length as its network counts it."""
-    from outagecast import measure, registry, render
-
-    measured = render.measures(variant.kind, {part: variant.parts[part]})[part]
-    if registry.channel_class(variant.kind).addresses == "phone":
-        sms = measure.sms(variant.parts[part])
-        return f"{sms.segments} of {measured.limit} segments ({sms.units} units, {sms.encoding})"
-    return f"{measured.length:,} of {measured.limit:,} {measured.unit}"
 
 
 def question(prepared: Prepared) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
-import textwrap
 from typing import Any
 
 import click
 
-from outagecast.text import printable
+from outagecast.text import pieces, printable
 
 _MOST_WIDE = 100  # a longer line is hard to read
+# Letters of the alphabets that most of our texts are in, and our ornaments: to measure them needs no Rich.
+_ONE_CELL = re.compile(
+    "[\x20-\x7e\u00a0-\u00ac\u00ae-\u02ff\u2010-\u2027\u202f-\u205e\u20a0-\u20bf\u2190-\u2193\u2500-\u257f]*"
+)
 _PLAIN = str.maketrans({"─": "-", "·": "-", "…": "..."})  # our own ornaments, for a screen without them
 
 
@@ -68,20 +72,37 @@ def is_unicode(stream: Any) -> bool:
     return (getattr(stream, "encoding", None) or "").casefold().replace("-", "").replace("_", "") == "utf8"
 
 
-def width(*, err: bool = False) -> int:
-    """Columns to fill: the terminal's, at most what reads well."""
+def width(*, err: bool = False, most: int = _MOST_WIDE) -> int:
+    """Columns to fill: the terminal's, at most ``most``."""
     stream = sys.stderr if err else sys.stdout
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if not os.environ.get("COLUMNS"):
-            return max(min(os.get_terminal_size(stream.fileno()).columns or 80, _MOST_WIDE), 20)
-    return max(min(shutil.get_terminal_size((80, 24)).columns, _MOST_WIDE), 20)
+            return max(min(os.get_terminal_size(stream.fileno()).columns or 80, most), 20)
+    return max(min(shutil.get_terminal_size((80, 24)).columns, most), 20)
+
+
+def cells(text: str) -> int:
+    """How many columns ``text`` takes, its colours aside: a Chinese character takes two, a combining mark none."""
+    bare = click.unstyle(text)
+    if _ONE_CELL.fullmatch(bare):
+        return len(bare)
+    from rich.cells import cell_len
+
+    return cell_len(bare)
 
 
 def wrap(text: str, columns: int, indent: str = "") -> list[str]:
     """``text`` in lines that fit; words such as addresses of pages are never broken, so that they can be copied."""
-    return textwrap.wrap(
-        text, columns, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+    lines: list[str] = []
+    line, used = "", 0
+    for space, piece in pieces(text):
+        added = f"{' ' * len(space)}{piece}"
+        if line and used + cells(added) > columns:
+            lines.append(line)
+            line = ""
+        line += added if line else f"{indent}{piece if lines else added}"
+        used = cells(line)
+    return [*lines, line] if line else lines
 
 
 def rule(left: str, right: str, columns: int) -> str:

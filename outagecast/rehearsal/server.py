@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -101,6 +101,8 @@ class StandIn:
         self._requests: list[Request] = []
         self._plan: deque[tuple[str, Fault | Reply]] = deque()
         self._server: _Server | None = None
+        self._gate = threading.Event()
+        self._gate.set()
 
     def __enter__(self) -> Self:
         self._server = _Server(self)
@@ -114,12 +116,27 @@ class StandIn:
     def close(self) -> None:
         """Stop listening and cut every open connection."""
         self.closing.set()
+        self._gate.set()
         if self._server and self._thread.is_alive():
             with suppress(OSError), socket.socket() as waker:
                 waker.connect(("127.0.0.1", self.port))
             self._thread.join(timeout=5)
             self._server.cut()
             self._server.server_close()
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Within it, what asks to publish arrives and is not answered."""
+        self._gate.clear()
+        try:
+            yield
+        finally:
+            self._gate.set()
+
+    def wait_at_gate(self, method: str) -> None:
+        """Wait until a request of this method may be answered."""
+        if method == "POST":
+            self._gate.wait()
 
     @property
     def port(self) -> int:
@@ -266,6 +283,7 @@ class _Handler(BaseHTTPRequestHandler):
         stand_in.note(request)
         if stand_in.delay:
             stand_in.closing.wait(stand_in.delay)
+        stand_in.wait_at_gate(self.command)
         if isinstance(fault, Reply):
             self._send(fault)
             return

@@ -18,6 +18,7 @@ import yaml
 
 from outagecast import wall
 from outagecast.model import Status
+from tests import tongues
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -65,7 +66,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The demo's wall, that of a preview whose every fact attacks it, and one that a template attacks."""
+    """The demo's wall, that of a preview whose every fact attacks it, one that a template attacks, one of languages."""
     folder = tmp_path_factory.mktemp("walls")
     mine = {name: value for name, value in os.environ.items() if not name.startswith("OUTAGECAST_")}
     mine["OUTAGECAST_NO_LINK_CHECK"] = "1"
@@ -89,19 +90,52 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     (folder / "hostile.yaml").write_text(yaml.safe_dump(hostile), encoding="utf-8")
     run("--config", "demo/outagecast.yaml", "preview", "hostile.yaml", "--html", "hostile.html")
+    _write_tongues(folder)
+    run("--config", "tongues.yaml", "preview", "cards.yaml", "--html", "tongues.html")
     (folder / "forged.html").write_text(wall.page(_forged()), encoding="utf-8")
     return {
         "rehearsal": folder / "demo" / "wall.html",
         "preview": folder / "hostile.html",
         "forged": folder / "forged.html",
+        "tongues": folder / "tongues.html",
     }
+
+
+def _write_tongues(folder: Path) -> None:
+    """A bank that says on every channel, in English, Chinese and Arabic, that cards fail."""
+    settings = yaml.safe_load((folder / "demo" / "outagecast.yaml").read_text(encoding="utf-8"))
+    settings["organisation"]["languages"] = list(tongues.LANGUAGES)
+    settings["templates"] = "words"
+    for channel in settings["channels"].values():
+        channel["languages"] = list(tongues.LANGUAGES)
+    people = [
+        f"+6149157015{number},someone{number}@example.com,{code}" for number, code in enumerate(tongues.LANGUAGES)
+    ]
+    (folder / "people.csv").write_text("\n".join(["phone,email,language", *people]), encoding="utf-8")
+    settings["audiences"] = {name: {"file": "people.csv"} for name in settings["audiences"]}
+    facts = {
+        "incident": "cards",
+        "status": "investigating",
+        "impact": "major",
+        "title": "Card payments are failing",
+        "summary": "Our debit and credit cards are being declined in shops and online.",
+        "components": {"Card payments": "major_outage"},
+        "started_at": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime()),
+        "apology": "We're sorry.",
+        "translations": tongues.TRANSLATIONS,
+    }
+    for name, data in (("tongues.yaml", settings), ("cards.yaml", facts)):
+        (folder / name).write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8")
+    tongues.write_templates(folder / "words")
 
 
 def _forged() -> wall.Wall:
     """What a template of the user's own might do to it."""
+    mail = wall.Mail("a@example.com", "Cards", "Read this", FORGED)
     return wall.Wall(
         stamp=wall.Stamp.PREVIEW,
         organisation="Example Bank",
+        language="en",
         zone=ZoneInfo("Australia/Sydney"),
         incident="forged",
         title="Cards fail",
@@ -109,6 +143,5 @@ def _forged() -> wall.Wall:
         status=Status.INVESTIGATING,
         impact=None,
         at=datetime.now(UTC),
-        inboxes=(wall.Inbox(1, "en", (wall.Mail("a@example.com", "Cards", "Read this", FORGED),)),),
-        sites=(wall.Site((wall.Banner(FORGED),)),),
+        views=(wall.View("en", inboxes=(wall.Inbox(1, (mail,)),), sites=(wall.Site((wall.Banner(FORGED),)),)),),
     )

@@ -12,14 +12,14 @@ import pytest
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-PHONE, DESK, WALL = 360, 1280, 1920  # pixels
+SMALL, PHONE, DESK, WALL = 320, 360, 1280, 1920  # pixels
 
 
 def look(browser: Chrome, page: Path, *, width: int = DESK, scheme: str = "light", media: str = "screen") -> None:
     """Open a page as a person with such a screen does."""
     for log in ("browser", "performance"):
         browser.get_log(log)  # what the test before left
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == PHONE}
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width <= PHONE}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     prefers = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": prefers})
@@ -43,8 +43,8 @@ def violations(browser: Chrome) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK, WALL])
-@pytest.mark.parametrize("name", ["rehearsal", "preview"])
+@pytest.mark.parametrize("width", [SMALL, 768, DESK, WALL])
+@pytest.mark.parametrize("name", ["rehearsal", "preview", "tongues"])
 def test_it_fits_the_screen_says_nothing_to_the_console_and_fetches_nothing(
     browser: Chrome, pages: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
@@ -57,8 +57,8 @@ def test_it_fits_the_screen_says_nothing_to_the_console_and_fetches_nothing(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
-@pytest.mark.parametrize("name", ["rehearsal", "preview"])
+@pytest.mark.parametrize("width", [SMALL, DESK])
+@pytest.mark.parametrize("name", ["rehearsal", "preview", "tongues"])
 def test_everybody_can_read_it(browser: Chrome, pages: dict[str, Path], name: str, width: int, scheme: str) -> None:
     look(browser, pages[name], width=width, scheme=scheme)
 
@@ -97,12 +97,15 @@ def test_it_works_with_javascript_switched_off(browser: Chrome, pages: dict[str,
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-@pytest.mark.parametrize("width", [PHONE, 414, 600, 768, 1000, DESK, 1440, WALL])
-def test_every_mail_is_seen_to_its_last_line(browser: Chrome, pages: dict[str, Path], width: int) -> None:
-    look(browser, pages["rehearsal"], width=width)
+@pytest.mark.parametrize("width", [SMALL, PHONE, 414, 600, 768, 1000, DESK, 1440, WALL])
+@pytest.mark.parametrize(("name", "count"), [("rehearsal", 2), ("tongues", 3)])
+def test_every_mail_is_seen_to_its_last_line(
+    browser: Chrome, pages: dict[str, Path], width: int, name: str, count: int
+) -> None:
+    look(browser, pages[name], width=width)
 
     mails = browser.find_elements("css selector", "details")
-    assert len(mails) == 2
+    assert len(mails) == count
     for mail in mails:
         browser.execute_script("arguments[0].open = true", mail)
         frame = mail.find_element("css selector", "iframe")
@@ -110,7 +113,39 @@ def test_every_mail_is_seen_to_its_last_line(browser: Chrome, pages: dict[str, P
         browser.switch_to.frame(frame)
         end = browser.execute_script("return document.querySelector('main').getBoundingClientRect().bottom")
         browser.switch_to.default_content()
-        assert end <= height <= end + 160  # some air below is all right, a page of it is not
+        assert end <= height <= end + 200  # some air below is all right, a page of it is not
+
+
+def test_one_language_is_chosen_without_a_script_by_mouse_and_by_keyboard(
+    browser: Chrome, pages: dict[str, Path]
+) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        look(browser, pages["tongues"])
+        views = browser.find_elements("css selector", ".view")
+        buttons = browser.find_elements("css selector", ".languages input")
+        assert [view.is_displayed() for view in views] == [True, True, True]
+
+        buttons[2].click()
+        assert [view.is_displayed() for view in views] == [False, True, False]
+        assert "信用卡付款失敗" in views[1].text
+
+        buttons[2].send_keys("\ue014")  # the right arrow
+        assert [view.is_displayed() for view in views] == [False, False, True]
+
+        buttons[0].click()
+        assert [view.is_displayed() for view in views] == [True, True, True]
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_each_language_is_written_its_own_way(browser: Chrome, pages: dict[str, Path]) -> None:
+    look(browser, pages["tongues"])
+
+    for code, direction in (("en", "ltr"), ("zh-Hant", "ltr"), ("ar", "rtl")):
+        texts = browser.find_elements("css selector", f"main [lang='{code}']")
+        assert {text.value_of_css_property("direction") for text in texts} == {direction}
+        assert len(texts) == len(("x", "facebook", "banner", "sms", "subject", "snippet"))
 
 
 def test_hostile_facts_are_words_and_nothing_else(browser: Chrome, pages: dict[str, Path]) -> None:
