@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from html.parser import HTMLParser
 
 from markupsafe import Markup
@@ -11,6 +12,14 @@ _UNSEEN = frozenset({"script", "style", "template", "title", "noscript", "iframe
 _SHOWN = {tag: f"<{tag}>" for tag in ("p", "strong", "em", "b", "i", "ul", "ol", "li")}
 _SHOWN |= {"a": '<span class="link">', "h1": "<p>", "h2": "<p>", "h3": "<p>"}
 _END = {tag: f"</{start[1:-1].split()[0]}>" for tag, start in _SHOWN.items()}
+_TAG = re.compile(r"<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]*)(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+_WHOLE_UNSEEN = re.compile(rf"<!--.*?-->|<({'|'.join(_UNSEEN)})\b.*?</\1>", re.IGNORECASE | re.DOTALL)
+_LABEL_END = re.compile(r"</(?:dt|th)> ?", re.IGNORECASE)
+_VALUE = frozenset({"dd", "td"})
+_SPACE = re.compile(r"[ \t\n\r\f]+")  # as HTML has it: a space that must not be broken is none of it
+_INLINE = frozenset(
+    "a abbr b bdi cite code em i mark q s small span strong sub sup time u var wbr".split()  # noqa: SIM905 - one line
+)
 
 
 def inert(fragment: str) -> Markup:
@@ -18,6 +27,23 @@ def inert(fragment: str) -> Markup:
     parser = _Inert()
     parser.feed(fragment)
     return Markup(parser.result())  # noqa: S704 - built of escaped text and the few tags above
+
+
+def words(fragment: str, colon: str = ": ") -> str:
+    """What somebody reads in an HTML fragment: a line for each block, a label in one line with what it names.
+
+    ``colon`` is what the language puts between the two.
+    """
+    folded = _SPACE.sub(" ", _WHOLE_UNSEEN.sub("", fragment))
+    marked = _TAG.sub(_break, _LABEL_END.sub(lambda _: colon, folded))
+    lines = (_SPACE.sub(" ", html.unescape(line)).strip(" ") for line in marked.split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def _break(tag: re.Match[str]) -> str:
+    """What stands in the text for a tag."""
+    end, name = tag["end"], tag["name"].lower()
+    return "" if name in _INLINE or (name in _VALUE and not end) else "\n"
 
 
 class _Inert(HTMLParser):
