@@ -1,0 +1,1 @@
+setInterval(async()=>{try{const r=await fetch(location.href,{cache:"no-store"}),d=new DOMParser().parseFromString(await r.text(),"text/html"),o=document.querySelector("main"),n=d.querySelector("main");if(r.ok&&n&&n.dataset.v!=o.dataset.v){o.replaceWith(n);document.title=d.title}}catch{}},120000)
