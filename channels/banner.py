@@ -1,4 +1,4 @@
-"""A banner on one's own website: a small HTML file that the site includes, replaced as a whole.
+"""A banner on one's own website: a small HTML file that the site includes, replaced as a whole; in JSON beside it.
 
 It holds one section per open incident and language, so that two incidents at once both show; with none it is empty.
 Included by https://nginx.org/en/docs/http/ngx_http_ssi_module.html, https://www.w3.org/TR/esi-lang/ or a script.
@@ -12,52 +12,53 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar, Literal
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, ClassVar, Literal
 
-from outagecast import atomic
+from outagecast import atomic, fragment, public_file
+from outagecast.about import about
 from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.errors import Rejected, Unavailable, Uncertain
-from outagecast.model import Delivery, Published, Receipt
+from outagecast.fragment import Sections
+from outagecast.model import Delivery, Impact, Published, Receipt, Status
 
 LONGEST_PART = 8192  # bytes; our own limit: it comes with every page of the site
 LONGEST_FILE = 1 << 20  # bytes; what is longer was not written by us
-MODE, FOLDER_MODE = 0o644, 0o755  # the web server is another user
+EACH = "{language}"  # in the name of a file: one for each language
 
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_SECTION = re.compile(
-    rf"<!-- outagecast:begin ({_NAME}) ({_NAME}) -->\n(.*?)\n<!-- outagecast:end \1 \2 -->\n", re.DOTALL
-)
-_HINTS = {  # what only the owner of the machine can mend; any other error may pass
-    errno.ENOENT: "mkdir -p {folder}",
-    errno.ENOTDIR: "a part of `path` is not a folder: correct it",
-    errno.EISDIR: "`path` is a folder: name a file in it",
-    errno.ELOOP: "`path` is a symbolic link, which is never written through: set it to the file behind the link",
-    errno.EACCES: "let the user who runs outagecast write in {folder}",
-    errno.EPERM: "let the user who runs outagecast write in {folder}",
-    errno.EROFS: "{folder} is on a read-only disk: choose another `path`",
-    errno.ENOSPC: "make room on the disk of {folder}",
-    errno.EDQUOT: "make room in the disk quota of the user who runs outagecast",
+_LANGUAGE = "[a-z]{2,3}(?:-[A-Za-z]{2,4})*"
+_SEVERITY = {  # where the message says no impact
+    Status.INVESTIGATING: Impact.MAJOR,
+    Status.IDENTIFIED: Impact.MAJOR,
+    Status.MONITORING: Impact.MINOR,
 }
-
-_Sections = dict[tuple[str, str], str]  # (incident, language) -> HTML, in the order in which they were opened
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where the file is, and where the public sees it."""
+    """Where the files are, where the public sees them, and for how long it shows what."""
 
-    path: Path
-    public_url: str | None = None
+    path: Path = about("the file that your pages include, such as public/banner.html")
+    json: Path | None = about("the same for front ends, such as public/banner.json", default=None)
+    public_url: str | None = about("where the public sees it, for looking up and reading back", default=None)
+    closing: timedelta | None = about("how long it tells that something is over, such as 24h", default=None)
+    ahead: timedelta | None = about("how long before planned work it shows, such as 48h", default=None)
+    stale_after: timedelta = about(
+        "how long after the last time it promised it hides itself", default=timedelta(hours=24)
+    )
 
     def __post_init__(self) -> None:
-        if self.public_url is not None and not re.fullmatch(r"https?://[^/?#@\s]+([/?#]\S*)?", self.public_url):
-            raise ValueError("public_url must be a whole address, such as https://www.example.com/banner.html")
+        public_file.require_address(self.public_url, "https://www.example.com/banner.html")
+        if EACH in str(self.path.parent) or self.path.name.count(EACH) > 1 or EACH in str(self.json):
+            raise ValueError(f"{EACH} may stand once, in the name of the file that `path` is")
+        if self.public_url is not None and (EACH in self.public_url) != (EACH in self.path.name):
+            raise ValueError(f"`public_url` and the name of the file in `path` must both hold {EACH}, or neither")
+        if self.json == self.path:
+            raise ValueError("`json` and `path` must be two files")
 
 
 class Banner:
@@ -78,151 +79,215 @@ class Banner:
     )
     imports: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, settings: Settings) -> None:
-        self._path = settings.path
-        self._url = settings.public_url
+    def __init__(self, settings: Settings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._settings = settings
+        self._folder = settings.path.parent
+        self._now = now
+
+    @staticmethod
+    def given(settings: Settings, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """How much it takes away, from when and until when it is shown (ISO 8601), and whether it tells of the end."""
+        status, window = Status(facts["status"]), facts["window"]
+        severity = facts["impact"] or _SEVERITY.get(status, Impact.NONE)
+        shown: tuple[datetime | None, datetime | None] = (None, None)
+        if status.is_closing:
+            severity = Impact.NONE
+            shown = (None, _time(facts["now"]) + settings.closing if settings.closing else None)
+        elif status is Status.SCHEDULED:
+            severity = Impact.MAINTENANCE
+            shown = (_time(window.start) - settings.ahead if settings.ahead else None, _time(window.end))
+        else:
+            severity = Impact.MAINTENANCE if status.is_maintenance else severity
+            promised = [facts["next_update"], facts["eta"], window and window.end]
+            last = max((_time(moment) for moment in promised if moment), default=None)
+            shown = (None, last + settings.stale_after if last else None)
+        starts, ends = (time.isoformat(timespec="minutes") if time else None for time in shown)
+        return {
+            "severity": Impact(severity).value,
+            "shown_from": starts,
+            "shown_until": ends,
+            "closing": settings.closing is not None,
+        }
 
     def check(self) -> None:
-        """Whether the file is ours and can be replaced, and whether the public address shows it."""
-        folder = self._path.parent
+        """Whether the files are ours and can be replaced, and whether the public address shows them."""
         with self._judged():
-            if folder.exists():
+            paths = dict(self._paths())
+            if self._folder.exists():
                 with self._alone():
-                    self._read()
-            else:
-                folder = folder.parent  # where `send` will make it
-            if not os.access(folder, os.F_OK):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        if self._url and self._fetch(self._url) is None and self._path.exists():
-            hint = "`path` and `public_url` must be the same file: correct one of them"
-            raise Rejected(f"{self._url} is not found, though {self._path} exists", hint=hint, account=True)
+                    for path in paths:
+                        self._read(path)
+                    self._require_twin()
+            for folder in self._folders:
+                _require_writable(folder if folder.exists() else folder.parent)  # where `send` will make it
+        for path, language in paths.items():
+            url = self._url(language)
+            if url and public_file.fetch(url) is None and path.exists():
+                hint = "`path` and `public_url` must be the same file: correct one of them"
+                raise Rejected(f"{url} is not found, though {path} exists", hint=hint, account=True)
 
     def send(self, delivery: Delivery) -> Receipt:
         """Put the part in the place of the incident's section; an empty part takes the incident off."""
         html = delivery.parts["html"]
-        if not re.fullmatch(f"{_NAME} {_NAME}", f"{delivery.incident} {delivery.language}"):
+        if not fragment.can_name(delivery.incident, delivery.language):
             raise Rejected("the incident's slug or the language has characters that cannot stand in the banner")
         if "<!--" in html:
             # It could end our section early, or be a command to the including server: `<!--#exec`, `<!--esi`.
             hint = "take the comment out of the template, or out of `variants`"
             raise Rejected("the banner's text holds an HTML comment, so it was not published", hint=hint)
-        with self._judged(), self._made_folder(), self._alone():
-            sections = self._read()
-            sections[delivery.incident, delivery.language] = html
-            if not html:
-                # In every language: one that has left the config would otherwise stay up for ever.
-                sections = {key: text for key, text in sections.items() if key[0] != delivery.incident}
-            atomic.write(self._path, _compose(sections).encode(), mode=MODE)
-        return self._receipt(html)
+        with self._judged():
+            for folder in self._folders:
+                public_file.make_folder(folder)
+            with self._alone():
+                self._write(self._changed(delivery))
+        return self._receipt(delivery)
 
     def find(self, delivery: Delivery) -> Receipt | None:
-        """The receipt, if the file carries exactly this section; for an empty part, if it carries none."""
-        html = delivery.parts["html"]
-        return self._receipt(html) if self._carried(delivery) == html else None
+        """The receipt, if the files carry exactly what sending would put there."""
+        with self._judged():
+            if not self._path(delivery.language).exists():
+                return None
+            is_carried = all(self._text(path) == text for path, text in self._changed(delivery).items())
+        return self._receipt(delivery) if is_carried else None
 
     def read_back(self, delivery: Delivery, receipt: Receipt) -> Published | None:  # noqa: ARG002
         """The incident's section as the public sees it: "" where the page has none, None where there is no page."""
-        if self._url is None:
-            html = self._carried(delivery)
+        url = self._url(delivery.language)
+        if url is None:
+            with self._judged():
+                page = self._text(self._path(delivery.language))
         else:
-            page = self._fetch(self._url)
-            html = None if page is None else _sections(page).get((delivery.incident, delivery.language), "")
-        return None if html is None else Published({"html": html}, self._url)
+            page = public_file.fetch(url)
+        if page is None:
+            return None
+        html = fragment.sections(page).get((delivery.incident, delivery.language), "")
+        if not html and fragment.is_over(delivery.parts["html"], self._now()):
+            raise Rejected("the end of its time has passed, and another announcement has taken it off")
+        return Published({"html": html}, url)
 
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _receipt(self, html: str) -> Receipt:
-        return Receipt(f"sha256:{hashlib.sha256(html.encode()).hexdigest()}", self._url)
+    @property
+    def _folders(self) -> set[Path]:
+        return {path.parent for path in (self._settings.path, self._settings.json) if path}
 
-    def _carried(self, delivery: Delivery) -> str | None:
-        with self._judged():
-            sections = self._read()
-            return sections.get((delivery.incident, delivery.language), "") if self._path.exists() else None
+    def _receipt(self, delivery: Delivery) -> Receipt:
+        digest = hashlib.sha256(delivery.parts["html"].encode()).hexdigest()
+        return Receipt(f"sha256:{digest}", self._url(delivery.language))
 
-    def _read(self) -> _Sections:
-        """The file's sections, none where there is no file. Raises Rejected for a file that is not ours."""
+    def _url(self, language: str) -> str | None:
+        url = self._settings.public_url
+        return url and url.replace(EACH, language)
+
+    def _path(self, language: str) -> Path:
+        return self._folder / self._settings.path.name.replace(EACH, language)
+
+    def _paths(self) -> Iterator[tuple[Path, str]]:
+        """The file, or those that there are, each with its language."""
+        before, each, after = self._settings.path.name.partition(EACH)
+        if not each:
+            yield self._settings.path, ""
+            return
+        for path in sorted(self._folder.iterdir()) if self._folder.exists() else ():
+            found = re.fullmatch(f"{re.escape(before)}({_LANGUAGE}){re.escape(after)}", path.name)
+            if found and not path.is_symlink():  # such as another name for the first language's
+                yield path, found[1]
+
+    def _changed(self, delivery: Delivery) -> dict[Path, str]:
+        """What to write so that the files say what ``delivery`` does; the end of an incident in every language.
+
+        One that has left the config would otherwise stay up for ever, and so would what nobody comes back to.
+        """
+        html, key = delivery.parts["html"], (delivery.incident, delivery.language)
+        own = self._path(delivery.language)
+        files = {own: self._read(own)}
+        for path, _ in self._paths():
+            with suppress(Rejected):  # somebody else's, which is left alone
+                files.setdefault(path, self._read(path))
+        files[own][key] = html
+        texts, shown = {}, Sections()
+        for path, its in sorted(files.items()):
+            kept = {
+                at: said
+                for at, said in its.items()
+                if (html or at[0] != delivery.incident)
+                and (at == key or not fragment.is_over(said, delivery.opened_at))
+            }
+            shown |= kept
+            if path == own or kept != its:
+                texts[path] = fragment.composed(kept)
+        if self._settings.json:
+            self._require_twin()
+            texts[self._settings.json] = fragment.twin(shown)
+        return texts
+
+    def _write(self, texts: Mapping[Path, str]) -> None:
+        """Replace each file as a whole. Raises Uncertain where only some of them say the new."""
+        written: list[Path] = []
+        for path, text in texts.items():
+            try:
+                with public_file.judged(path, path.parent):
+                    atomic.write(path, text.encode(), mode=public_file.MODE)
+            except (Rejected, Unavailable) as error:
+                if not written:
+                    raise
+                raise Uncertain(f"{written[0]} shows the new text; {error}") from None
+            written.append(path)
+
+    def _text(self, path: Path) -> str | None:
+        """What a file holds, "\\0" where it can be none of ours; None where there is none."""
         # Not blocking: a pipe put in its place would hang us.
         flags = os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            with open(self._path, "rb", opener=lambda path, own: os.open(path, own | flags)) as file:
-                ours = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-                text = file.read(LONGEST_FILE + 1).decode("utf-8", "replace") if ours else ""
+            with open(path, "rb", opener=lambda name, own: os.open(name, own | flags)) as file:
+                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                return file.read(LONGEST_FILE + 1).decode("utf-8", "replace") if is_file else "\0"
         except FileNotFoundError:
-            return {}
-        sections = _sections(text)
-        if not ours or _compose(sections) != text:
-            hint = "set `path` to a file of its own, which the site includes; or empty this one"
-            raise Rejected(f"{self._path} has content that is not ours, so it was left alone", hint=hint, account=True)
+            return None
+
+    def _read(self, path: Path) -> Sections:
+        """A file's sections, none where there is no file. Raises Rejected for one that is not ours."""
+        text = self._text(path) or ""
+        sections = fragment.sections(text)
+        _require_ours(path, is_ours=fragment.composed(sections) == text)
         return sections
 
-    @contextmanager
-    def _made_folder(self) -> Iterator[None]:
-        """The last folder of the path, made where it is missing; not those above, which a slip of the pen may name."""
-        folder = self._path.parent
-        try:
-            folder.mkdir()
-            folder.chmod(FOLDER_MODE)
-        except FileExistsError:
-            pass
-        yield
+    def _require_twin(self) -> None:
+        if path := self._settings.json:
+            _require_ours(path, is_ours=fragment.is_twin(self._text(path) or ""))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """While no other process or thread reads, changes and writes a banner in the same folder."""
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with suppress(OSError):  # some network disks have no locks
                 try:
                     fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    raise Unavailable(f"another outagecast is just writing {self._path}", retry_after=1.0) from None
+                    words = f"another outagecast is just writing {self._settings.path}"
+                    raise Unavailable(words, retry_after=1.0) from None
             yield
         finally:
             os.close(folder)
 
-    @contextmanager
-    def _judged(self) -> Iterator[None]:
-        """What the operating system's no means: until the very replacement, the old file stands."""
-        try:
-            yield
-        except atomic.NotSynced as error:
-            raise Uncertain(
-                f"{self._path} shows the new text, but the disk did not confirm it: {error.strerror}"
-            ) from None
-        except OSError as error:
-            code = error.errno or 0
-            words = f"cannot replace {self._path}: {error.strerror}; it was left as it is"
-            if code not in _HINTS:
-                raise Unavailable(words, code=errno.errorcode.get(code, "")) from None
-            hint = _HINTS[code].format(folder=self._path.parent)
-            raise Rejected(words, code=errno.errorcode[code], hint=hint, account=True) from None
-
-    def _fetch(self, url: str) -> str | None:
-        """The page as the public gets it, past all caches; None where there is none."""
-        from outagecast import transport
-
-        parts = urlsplit(url)
-        query = "&".join(filter(None, (parts.query, f"outagecast={os.urandom(4).hex()}")))
-        with transport.Session() as session:
-            answer = session.get(urlunsplit(parts._replace(query=query)), headers={"Cache-Control": "no-cache"})
-        if answer.status_code in {404, 410}:
-            return None
-        if answer.status_code != 200:
-            moved = "set `public_url` to the address it redirects to"
-            hint = moved if answer.is_redirect else "look at the web server"
-            raise Unavailable(f"{url} answered HTTP {answer.status_code}", code=f"HTTP {answer.status_code}", hint=hint)
-        return answer.content.decode("utf-8", "replace")  # without a charset `requests` would take it for Latin-1
+    def _judged(self) -> AbstractContextManager[None]:
+        return public_file.judged(self._settings.path, self._folder)
 
 
-def _sections(page: str) -> _Sections:
-    return {(incident, language): html for incident, language, html in _SECTION.findall(page)}
+def _time(moment: Any) -> datetime:
+    return datetime.fromisoformat(moment.iso)
 
 
-def _compose(sections: _Sections) -> str:
-    return "".join(
-        f"<!-- outagecast:begin {incident} {language} -->\n{html}\n<!-- outagecast:end {incident} {language} -->\n"
-        for (incident, language), html in sections.items()
-    )
+def _require_ours(path: Path, *, is_ours: bool) -> None:
+    if not is_ours:
+        hint = "name a file of its own in the config, which the site includes; or empty this one"
+        raise Rejected(f"{path} has content that is not ours, so it was left alone", hint=hint, account=True)
+
+
+def _require_writable(folder: Path) -> None:
+    if not os.access(folder, os.F_OK):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

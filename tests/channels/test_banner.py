@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 import os
 import stat
 import subprocess
@@ -10,11 +11,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -23,7 +24,13 @@ import responses
 from outagecast.channel import Channel, Finds, ReadsBack
 from outagecast.channels.banner import Banner, Settings
 from outagecast.errors import ChannelError, Rejected, Unavailable
+from outagecast.fragment import Shown
 from outagecast.model import Delivery, Published, Receipt, Status
+from tests.stories import STORIES, told_in
+from tests.test_fragment import Tags
+
+if TYPE_CHECKING:
+    from tests.conftest import Newsroom
 
 URL = "https://www.example.com/banner.html"
 HTML = '<p role="alert">Card payments are failing. <a href="https://status.example.com">What we know</a></p>'
@@ -44,15 +51,16 @@ import resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from outagecast.channels.banner import Banner, Settings
-from outagecast.errors import Unavailable
+from outagecast.errors import ChannelError
 from outagecast.model import Delivery, Status
 resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))
-parts = {"html": "x" * 5000}
+path, length, *twin = sys.argv[1:]
+parts = {"html": "x" * int(length)}
 delivery = Delivery("k", "cards-2026-11-22", 2, Status.MONITORING, "", "en", parts, datetime.now(UTC))
 try:
-    Banner(Settings(path=Path(sys.argv[1]))).send(delivery)
-except Unavailable as error:
-    print(error.code)
+    Banner(Settings(path=Path(path), json=Path(twin[0]) if twin else None)).send(delivery)
+except ChannelError as error:
+    print(type(error).__name__, error.code or error)
 """
 
 
@@ -289,7 +297,7 @@ def test_a_pipe_does_not_hang_the_run(banner: Banner, path: Path) -> None:
 def test_a_folder_in_its_place_is_told(banner: Banner, path: Path) -> None:
     path.mkdir()
 
-    assert "is a folder" in refused(banner).hint
+    assert "a folder stands" in refused(banner).hint
 
 
 def test_a_missing_folder_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
@@ -335,9 +343,10 @@ def test_a_folder_that_may_not_be_written_is_told(banner: Banner, path: Path) ->
 def test_a_disk_that_takes_no_more_keeps_the_old_banner(banner: Banner, path: Path) -> None:
     banner.send(DELIVERY)
 
-    shown = subprocess.run([sys.executable, "-c", SHORT_OF_SPACE, path], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", SHORT_OF_SPACE, str(path), "5000"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
 
-    assert shown.stdout == "EFBIG\n"
+    assert shown.stdout == "Unavailable EFBIG\n"
     assert path.read_text(encoding="utf-8") == section(DELIVERY)
     assert list(path.parent.iterdir()) == [path]
 
@@ -482,3 +491,282 @@ def test_checking_tells_when_the_page_is_another_file(path: Path) -> None:
 
 def test_closing_does_nothing(banner: Banner) -> None:
     banner.close()
+
+
+# --- a file for each language
+
+
+@pytest.fixture
+def each(path: Path) -> Banner:
+    return Banner(Settings(path=path.with_name("banner.{language}.html")))
+
+
+ROMANIAN = replace(saying("<p>Plățile cu cardul eșuează.</p>"), language="ro")
+
+
+def files(path: Path) -> dict[str, str]:
+    return {file.name: file.read_text(encoding="utf-8") for file in sorted(path.parent.iterdir())}
+
+
+def test_each_language_can_have_a_file_of_its_own(each: Banner, path: Path) -> None:
+    each.send(DELIVERY)
+    each.send(ROMANIAN)
+
+    assert files(path) == {"banner.en.html": section(DELIVERY), "banner.ro.html": section(ROMANIAN)}
+    assert each.find(ROMANIAN) is not None
+    assert each.read_back(ROMANIAN, Receipt("")) == Published(ROMANIAN.parts)
+
+
+def test_before_the_first_incident_there_is_no_language_to_look_for(tmp_path: Path) -> None:
+    Banner(Settings(path=tmp_path / "public" / "banner.{language}.html")).check()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_end_in_one_language_takes_the_incident_off_in_all_files(each: Banner, path: Path) -> None:
+    each.send(ROMANIAN)
+    each.send(DELIVERY)
+    each.send(OTHER)
+
+    each.send(saying(""))
+
+    assert files(path) == {"banner.en.html": section(OTHER), "banner.ro.html": ""}
+
+
+@pytest.mark.parametrize("name", ["banner.old.html", "banner.min.html", "banner.html", "banner.css"])
+def test_what_else_lies_beside_the_files_is_left_alone(each: Banner, path: Path, name: str) -> None:
+    path.with_name(name).write_text("<p>of the site</p>", encoding="utf-8")
+
+    each.send(DELIVERY)
+    each.send(saying(""))
+
+    assert files(path) == {name: "<p>of the site</p>", "banner.en.html": ""}
+
+
+def test_one_languages_file_may_be_another_name_of_the_first(each: Banner, path: Path) -> None:
+    each.send(DELIVERY)
+    path.with_name("banner.fr.html").symlink_to("banner.en.html")
+
+    each.send(saying(""))
+
+    assert path.with_name("banner.fr.html").is_symlink()
+    assert files(path) == {"banner.en.html": "", "banner.fr.html": ""}
+
+
+def test_each_language_is_looked_at_where_its_readers_see_it(path: Path, website: str) -> None:
+    named = path.with_name("banner.{language}.html")
+    banner = Banner(Settings(path=named, public_url=f"{website}/banner.{{language}}.html"))
+
+    receipt = banner.send(ROMANIAN)
+    banner.check()
+
+    assert receipt.url == f"{website}/banner.ro.html"
+    assert banner.read_back(ROMANIAN, receipt) == Published(ROMANIAN.parts, receipt.url)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"path": Path("{language}/banner.html")},
+        {"path": Path("{language}.{language}.html")},
+        {"path": Path("banner.html"), "json": Path("banner.{language}.json")},
+        {"path": Path("banner.html"), "json": Path("banner.html")},
+        {"path": Path("banner.{language}.html"), "public_url": URL},
+        {"path": Path("banner.html"), "public_url": "https://www.example.com/{language}/banner.html"},
+    ],
+)
+def test_files_that_could_not_be_told_apart_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="file"):
+        Settings(**settings)
+
+
+# --- the same as JSON
+
+
+@pytest.fixture
+def twin(path: Path) -> Path:
+    return path.with_name("banner.json")
+
+
+@pytest.fixture
+def both(path: Path, twin: Path) -> Banner:
+    return Banner(Settings(path=path, json=twin))
+
+
+def told(twin: Path) -> dict[tuple[str, str], str]:
+    incidents = json.loads(twin.read_text(encoding="utf-8"))["incidents"]
+    return {(item["incident"], code): text["html"] for item in incidents for code, text in item["texts"].items()}
+
+
+def test_json_says_what_the_banner_says(both: Banner, twin: Path) -> None:
+    both.send(DELIVERY)
+    both.send(OTHER)
+    both.send(ROMANIAN)
+
+    assert told(twin) == {
+        (delivery.incident, delivery.language): delivery.parts["html"] for delivery in (DELIVERY, ROMANIAN, OTHER)
+    }
+
+    both.send(saying(""))
+
+    assert told(twin) == {(OTHER.incident, "en"): OTHER.parts["html"]}
+
+
+def test_json_has_the_languages_of_all_files(path: Path, twin: Path) -> None:
+    banner = Banner(Settings(path=path.with_name("banner.{language}.html"), json=twin))
+
+    banner.send(ROMANIAN)
+    banner.send(DELIVERY)
+
+    assert set(told(twin)) == {(DELIVERY.incident, "en"), (DELIVERY.incident, "ro")}
+
+
+def test_json_that_is_somebody_elses_is_left_alone_and_nothing_is_published(
+    both: Banner, path: Path, twin: Path
+) -> None:
+    twin.write_text('{"name": "shop"}', encoding="utf-8")
+
+    error = refused(both)
+    with pytest.raises(Rejected) as caught:
+        both.check()
+
+    assert isinstance(error, Rejected)
+    assert (error.account, caught.value.account) == (True, True)
+    assert files(path) == {"banner.json": '{"name": "shop"}'}
+
+
+def test_its_folder_is_made_too(path: Path) -> None:
+    banner = Banner(Settings(path=path, json=path.parent / "api" / "banner.json"))
+    banner.check()
+
+    banner.send(DELIVERY)
+
+    assert set(told(path.parent / "api" / "banner.json")) == {(DELIVERY.incident, "en")}
+
+
+def test_a_send_that_reached_only_one_of_the_files_is_in_doubt_and_mended_by_the_next(path: Path, twin: Path) -> None:
+    command = [sys.executable, "-c", SHORT_OF_SPACE, str(path), "200", str(twin)]
+    delivery = replace(saying("x" * 200), update=2, status=Status.MONITORING)
+
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    both = Banner(Settings(path=path, json=twin))
+    found = both.find(delivery)
+    receipt = both.send(delivery)
+
+    assert shown.startswith(f"Uncertain {path} shows the new text; cannot replace {twin}: File too large")
+    assert found is None
+    assert both.find(delivery) == receipt
+
+
+# --- from when and until when it is seen
+
+
+def until(time: str, delivery: Delivery = DELIVERY) -> Delivery:
+    return saying(f'<div class="outagecast-banner" data-until="{time}"><p>Cards.</p></div>', delivery)
+
+
+def test_what_is_over_goes_with_the_next_announcement_of_anything(both: Banner, path: Path, twin: Path) -> None:
+    both.send(until("2026-11-22T07:00+00:00"))
+    goes_on = until("2026-11-22T09:00+00:00", replace(DELIVERY, incident="app"))
+    both.send(goes_on)
+
+    both.send(OTHER)
+
+    assert path.read_text(encoding="utf-8") == section(goes_on) + section(OTHER)
+    assert set(told(twin)) == {("app", "en"), (OTHER.incident, "en")}
+
+
+def test_what_has_been_over_and_is_gone_cannot_be_told_and_is_not_missed(path: Path) -> None:
+    over = until("2026-11-22T07:00+00:00")
+    banner = Banner(Settings(path=path), now=lambda: datetime(2026, 11, 22, 10, tzinfo=UTC))
+    receipt = banner.send(over)
+    before = banner.read_back(over, receipt)
+
+    banner.send(OTHER)
+
+    assert before == Published(over.parts)
+    with pytest.raises(Rejected, match="the end of its time") as caught:
+        banner.read_back(over, receipt)
+    assert (caught.value.code, caught.value.account) == ("", False)
+    goes_on = until("2026-11-22T11:00+00:00")
+    assert banner.read_back(goes_on, receipt) == Published({"html": ""})
+
+
+def attributes(newsroom: Newsroom, status: str, settings: dict[str, str], **facts: Any) -> dict[str, str | None]:
+    """Those of the banner's element, as announced at 6:50pm."""
+    newsroom.settings["channels"]["banner"] |= settings
+    text = newsroom.texts("banner", status=status, **facts)["banner.html"]
+    return dict(Tags(text).found[0][1]) if text else {}
+
+
+WINDOW = {"start": "2026-11-29T01:00+11:00", "end": "2026-11-29T05:00+11:00"}
+
+
+@pytest.mark.parametrize(
+    ("status", "settings", "facts", "starts", "ends"),
+    [
+        ("investigating", {}, {}, None, "2026-11-23T19:20+11:00"),
+        ("investigating", {"stale_after": "2h"}, {}, None, "2026-11-22T21:20+11:00"),
+        ("identified", {}, {"eta": "2026-11-22T23:00+11:00"}, None, "2026-11-23T23:00+11:00"),
+        ("monitoring", {}, {}, None, "2026-11-23T19:20+11:00"),
+        ("scheduled", {}, {"window": WINDOW}, None, "2026-11-29T05:00+11:00"),
+        ("scheduled", {"ahead": "2d"}, {"window": WINDOW}, "2026-11-27T01:00+11:00", "2026-11-29T05:00+11:00"),
+        ("in_progress", {}, {"window": WINDOW}, None, "2026-11-30T05:00+11:00"),
+        ("resolved", {"closing": "24h"}, {}, None, "2026-11-23T18:50+11:00"),
+        ("completed", {"closing": "1h"}, {"window": WINDOW}, None, "2026-11-22T19:50+11:00"),
+        ("retracted", {"closing": "24h"}, {}, None, "2026-11-23T18:50+11:00"),
+    ],
+)
+def test_it_says_from_when_and_until_when_it_is_seen(
+    newsroom: Newsroom, status: str, settings: dict[str, str], facts: Any, starts: str | None, ends: str
+) -> None:
+    found = attributes(newsroom, status, settings, **facts)
+
+    assert (found.get("data-from"), found.get("data-until")) == (starts, ends)
+
+
+@pytest.mark.parametrize("status", ["resolved", "completed", "retracted"])
+def test_without_closing_the_end_takes_it_off(newsroom: Newsroom, status: str) -> None:
+    window = WINDOW if status == "completed" else None
+
+    assert newsroom.texts("banner", status=status, window=window) == {"banner.html": ""}
+
+
+@pytest.mark.parametrize(
+    ("status", "impact", "severity", "role"),
+    [
+        ("investigating", None, "major", "alert"),
+        ("identified", "critical", "critical", "alert"),
+        ("monitoring", None, "minor", "status"),
+        ("monitoring", "none", "none", "status"),
+        ("scheduled", "major", "maintenance", "status"),
+        ("in_progress", None, "maintenance", "status"),
+        ("resolved", "critical", "none", "status"),
+        ("retracted", "critical", "none", "status"),
+    ],
+)
+def test_its_class_and_its_role_say_how_bad_it_is(
+    newsroom: Newsroom, status: str, impact: str | None, severity: str, role: str
+) -> None:
+    window = WINDOW if severity == "maintenance" else None
+    found = attributes(newsroom, status, {"closing": "24h"}, impact=impact, window=window)
+
+    assert (found["class"], found["role"]) == (f"outagecast-banner outagecast-{severity}", role)
+
+
+@pytest.mark.parametrize("language", ["en", "ro", "de", "es", "fr", "zh-Hant"])
+@pytest.mark.parametrize("story", [name for name in STORIES if name.startswith(("resolved", "completed", "retracted"))])
+def test_the_end_can_be_told_in_every_language(newsroom: Newsroom, story: str, language: str) -> None:
+    now, earlier, facts = STORIES[story]
+    for at, said in earlier:
+        newsroom.said(datetime.fromisoformat(at), **told_in(language, said))
+    newsroom.now = datetime.fromisoformat(now)
+    newsroom.carry = "follow-up" in story
+    newsroom.settings["organisation"]["languages"] = [language]
+    newsroom.settings["channels"]["banner"]["closing"] = "24h"
+
+    (variant,) = newsroom.variants("banner", **told_in(language, facts))  # which finds each fact that it needs
+
+    assert "summary" in variant.carried
+    assert Shown.of(variant.parts["html"]).ends_at == newsroom.now + timedelta(days=1)
+    assert {tag for tag, _ in Tags(variant.parts["html"]).found} <= {"div", "p", "strong", "a"}
