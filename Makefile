@@ -10,9 +10,10 @@ PYTHON := $(shell for able in 'import ensurepip, venv' 'pass'; do \
 endif
 VENV ?= .venv
 BIN = $(VENV)/bin
+SUITE = pytest --numprocesses auto --dist worksteal
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help bench canary crash demo fuzz test syscalls lint machine types docs pictures package installs image format lock clean
+.PHONY: help bench canary crash demo fuzz test syscalls lint machine types docs pictures package installs torn words image format lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -22,7 +23,7 @@ demo: $(VENV)/installed ## Set everything up and tell a whole outage to rehearsa
 	@$(BIN)/outagecast demo $(ARGS)
 
 test: $(VENV)/installed ## Set everything up and run the suite; make test ARGS="-k banner" passes arguments to pytest
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/$(SUITE) $(ARGS)
 
 # -B: it writes nothing.
 crash: $(VENV)/installed ## Kill a send at every point, with every provider behaving in every way; make crash ARGS=facebook a part of it
@@ -44,6 +45,12 @@ canary: $(VENV)/installed ## Look for a secret after every command against every
 
 fuzz: $(VENV)/installed ## Try twenty times as many odd files, answers and facts as the suite does, at random
 	OUTAGECAST_FUZZ=$${OUTAGECAST_FUZZ:-20} $(BIN)/pytest tests/fuzz $(ARGS)
+
+torn: $(VENV)/installed ## Read an outage page while a thousand updates are written to it and the writer is killed
+	OUTAGECAST_TORN=$${OUTAGECAST_TORN:-1000} $(BIN)/pytest tests/test_torn.py $(ARGS)
+
+words: $(VENV)/installed ## Tell two thousand made-up incidents in every language on every kind of channel
+	OUTAGECAST_WORDS=$${OUTAGECAST_WORDS:-2000} $(BIN)/pytest tests/test_words.py $(ARGS)
 
 types: $(VENV)/installed ## Check types
 	$(BIN)/mypy
@@ -72,7 +79,7 @@ package: $(VENV)/installed ## Build sdist and wheel, run the suite on the instal
 	sources=$$PWD; cd "$$away/suite"; \
 	rm -rf outagecast channels templates ./*.egg-info; \
 	"$$away/venv/bin/outagecast" --version; \
-	OUTAGECAST_SOURCES="$$sources" "$$away/venv/bin/pytest" $(ARGS)
+	OUTAGECAST_SOURCES="$$sources" "$$away/venv/bin/"$(SUITE) $(ARGS)
 
 # Both take the dependencies from PyPI, as a user's machine would.
 installs: $(VENV)/installed .venvs/uv/bin/uv .venvs/pipx/bin/pipx ## Install the wheel of make package with pipx and with uv, in a scratch folder
@@ -95,15 +102,16 @@ image: ## Build the container image outagecast, where there is docker or podman
 	done; echo "No image was built: neither docker nor podman answers on this machine." >&2; exit 1
 
 # The image gets no tools of ours: what it needs is locked apart, to the same versions; setuptools builds the wheel there.
-bench: $(VENV)/installed ## Measure start-up and fan-out side by side with apprise, for docs/performance.md
+bench: $(VENV)/installed ## Measure start-up and fan-out side by side with apprise, and the outage page, for docs/performance.md
 	test -x .venvs/bench/bin/apprise || { $(BIN)/python -m venv .venvs/bench && \
 	  .venvs/bench/bin/python $(PIP_INSTALL) --require-hashes -r requirements.lock && \
 	  .venvs/bench/bin/python $(PIP_INSTALL) apprise==2.2.0; }
 	.venvs/bench/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --force-reinstall .
 	$(BIN)/python tests/bench/startup.py .venvs/bench/bin/outagecast .venvs/bench/bin/apprise
+	$(BIN)/python -m tests.bench.page
 
 lock: .venvs/uv/bin/uv ## Lock the dependencies; make lock ARGS=--upgrade takes newer ones
-	.venvs/uv/bin/uv pip compile pyproject.toml --extra demo --extra keyring --group dev --universal --generate-hashes \
+	.venvs/uv/bin/uv pip compile pyproject.toml --extra demo --extra keyring --extra s3 --group dev --universal --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  --quiet --output-file requirements.lock $(ARGS)
 	echo setuptools | .venvs/uv/bin/uv pip compile pyproject.toml - --extra demo --constraint requirements.lock \

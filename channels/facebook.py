@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from outagecast.about import about
 from outagecast.channel import Grant, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
 from outagecast.model import Delivery, Published, Receipt
@@ -52,11 +53,11 @@ NODE_ID = re.compile(r"[0-9]{1,30}(_[0-9]{1,30})?")
 class Settings:
     """The Page and its token. ``app_secret`` signs each call, so that a stolen token alone is of no use."""
 
-    page_id: str
-    page_token: Secret
-    app_secret: Secret | None = None
-    version: str = "v26.0"
-    api_url: str = "https://graph.facebook.com"
+    page_id: str = about("the Page's number")
+    page_token: Secret = about("the Page's own token, as a secret such as env:FACEBOOK_PAGE_TOKEN")
+    app_secret: Secret | None = about("signs each call, as a secret such as env:FACEBOOK_APP_SECRET", default=None)
+    version: str = about("of the Graph API", default="v26.0")
+    api_url: str = about("another address, for rehearsals", default="https://graph.facebook.com")
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"https?://[\w.:\[\]-]+(/[!-~]*)?", self.api_url, re.ASCII):

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 
+from outagecast.about import about
 from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
 from outagecast.mail import Letterhead, Mail, parse_mailbox
@@ -51,17 +52,17 @@ LOGIN_HINT = "check `username` and `password`; if they were locked or changed, a
 class Settings:
     """What ``kind: smtp`` takes."""
 
-    host: str
-    port: int = 587
-    tls: Literal["none", "starttls", "implicit"] = "starttls"
-    username: str | None = None
-    password: Secret | None = None
-    from_: str
-    reply_to: str | None = None
-    connections: int = 8  # how many mails are under way at once
-    unsubscribe_url: str | None = None  # https; {address} becomes the recipient's
-    helo: str | None = None  # how we name ourselves; the domain of `from` if unsaid
-    ca_file: Path | None = None  # one more authority to trust: a private relay's
+    host: str = about("the relay's name or address, such as smtp.example.com")
+    port: int = about("465 with tls: implicit", default=587)
+    tls: Literal["none", "starttls", "implicit"] = about("how the connection is encrypted", default="starttls")
+    username: str | None = about("with password; neither for a relay that knows you by address", default=None)
+    password: Secret | None = about("as a secret such as env:SMTP_PASSWORD", default=None)
+    from_: str = about("one mailbox, such as Example Bank <status@example.com>")
+    reply_to: str | None = about("where answers go: one mailbox", default=None)
+    connections: int = about("how many mails are under way at once", default=8)
+    unsubscribe_url: str | None = about("https; {address} becomes the recipient's", default=None)
+    helo: str | None = about("how we name ourselves; the domain of from if unsaid", default=None)
+    ca_file: Path | None = about("one more authority to trust, such as a private relay's", default=None)
 
     def __post_init__(self) -> None:
         if (self.username is None) is not (self.password is None):

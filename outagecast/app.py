@@ -6,7 +6,7 @@ import os
 import threading
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -35,6 +35,7 @@ from outagecast.report import ChannelReport, Report
 
 if typing.TYPE_CHECKING:
     from outagecast.lane import Progress
+    from outagecast.page import Built
 
 _LATELY = timedelta(hours=12)  # about a shift
 _UNFINISHED = DOUBTFUL | {State.READY, State.FAILED}
@@ -76,6 +77,7 @@ class App:
         *,
         only: Collection[str] = (),
         without: Collection[str] = (),
+        left_out: Sequence[str] = (),
         accept_bad_rows: bool = False,
         reopen: bool = False,
         correct: bool = False,
@@ -83,7 +85,13 @@ class App:
     ) -> Prepared:
         """The dry run: all that announcing ``said`` would do, short of doing it. Raises every error there can be."""
         return self._dry_run(now).announcement(
-            said, only=only, without=without, accept_bad_rows=accept_bad_rows, reopen=reopen, correct=correct
+            said,
+            only=only,
+            without=without,
+            left_out=left_out,
+            accept_bad_rows=accept_bad_rows,
+            reopen=reopen,
+            correct=correct,
         )
 
     def _dry_run(self, now: datetime | None = None) -> DryRun:
@@ -208,6 +216,17 @@ class App:
             for entry in chosen:
                 settle.decide(self.ledger, entry, decision, url, by=self.by, now=self.clock.now())
         return self._outcome(slug, standing.judged(self.ledger, slug), None, Control())
+
+    def build_pages(self, channel: str | None = None) -> list[Built]:
+        """Every outage page, or that of one channel, anew from the ledger, while nobody sends.
+
+        Raises UsageError where there is none, ConflictError where somebody sends, ChannelError where the disk says no.
+        """
+        from outagecast import page
+
+        chosen = page.chosen(self.config, channel)
+        with self._alone() if self.has_ledger else nullcontext():
+            return [page.build(self.config, one, self.ledger if self.has_ledger else None) for one in chosen]
 
     # -- reading ----------------------------------------------------------------------------------------------------
 

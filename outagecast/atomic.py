@@ -13,8 +13,10 @@ class NotSynced(OSError):
     """The new content stands and is seen by every reader, but the disk did not confirm it: a power cut may undo it."""
 
 
-def write(path: Path, data: bytes, *, mode: int) -> None:
+def write(path: Path, data: bytes, *, mode: int, is_synced: bool = True) -> None:
     """Put ``data`` in the place of ``path``, with exactly the permissions ``mode``, whatever the umask.
+
+    ``is_synced=False``: the caller sees to it that the disk has many files at once.
 
     A symbolic link at ``path`` is replaced itself; what it points to is left alone. The folder must exist.
     Raises OSError, and then the old file is untouched; or NotSynced, and then the new one is in its place.
@@ -25,28 +27,30 @@ def write(path: Path, data: bytes, *, mode: int) -> None:
         temporary = f".{os.urandom(8).hex()}.tmp"  # a dot: web servers and globs pass over it, should a kill leave it
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
         try:
-            _fill(file, data, mode)
+            _fill(file, data, mode, is_synced=is_synced)
             os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=folder)
             raise
         try:
-            _sync(folder)
+            if is_synced:
+                _sync(folder)
         except OSError as error:
             raise NotSynced(error.errno, error.strerror) from error
     finally:
         os.close(folder)
 
 
-def _fill(file: int, data: bytes, mode: int) -> None:
+def _fill(file: int, data: bytes, mode: int, *, is_synced: bool) -> None:
     """Write all of ``data`` and close ``file``: quotas and network disks may only complain on closing."""
     try:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
         os.fchmod(file, mode)
-        _sync(file)
+        if is_synced:
+            _sync(file)
     finally:
         os.close(file)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outagecast import registry
-from outagecast.channel import Carries, Channel, Finds, LookUp, ReadsBack, Withdraws
+from outagecast.channel import Briefs, Carries, Channel, Finds, LookUp, ReadsBack, Threads, Withdraws
 from outagecast.config import EVERY_STATUS, ChannelConfig
 
 _REACHES = {
@@ -45,13 +45,15 @@ class Kind:
     def rows(self) -> Iterator[tuple[str, str]]:
         """What people want to know of it: a name, and the answer."""
         yield "what it is", self.about
-        yield "reaches", _REACHES[self.adapter.addresses]
+        yield "reaches", _reaches(self.adapter)
         for part, limit in self.adapter.parts.items():
             most = f"at most {limit.most:,} {limit.unit}"
             few = f", and {limit.aim} where the words allow" if limit.aim else ""
             facts = {Carries.EVERYTHING: "every fact", Carries.ESSENTIALS: "the essential facts", Carries.NOTHING: ""}
             carries = facts[limit.carries]
             yield f"`{part}`", f"{most}{few}{f'; carries {carries}' if carries else ''}"
+        if issubclass(self.adapter, Threads):
+            yield "threads", "two posts at most, where its settings ask for it"
         yield "looks for a lost one", _LOOKS_UP[self.looks_up]
         yield "reads back", _yes(issubclass(self.adapter, ReadsBack))
         yield "withdraws", _yes(issubclass(self.adapter, Withdraws))
@@ -63,7 +65,7 @@ class Kind:
         return {
             "kind": self.name,
             "about": self.about,
-            "public": self.adapter.addresses is None,
+            "public": self.adapter.addresses is None and not issubclass(self.adapter, Briefs),
             "addresses": self.adapter.addresses,
             "parts": {
                 part: {"limit": limit.most, "unit": limit.unit, "aim": limit.aim, "carries": limit.carries.value}
@@ -72,6 +74,7 @@ class Kind:
             "looks_up": self.looks_up.value,
             "reads_back": issubclass(self.adapter, ReadsBack),
             "withdraws": issubclass(self.adapter, Withdraws),
+            "threads": issubclass(self.adapter, Threads),
             "idempotency": self.adapter.semantics.idempotency.value,
             "promise": self.adapter.semantics.promise,
             "source": self.adapter.semantics.source,
@@ -101,6 +104,10 @@ def carried(channel: ChannelConfig) -> str:
     """The statuses that a configured channel carries, in words."""
     on = [str(status) for status in channel.options.on or ()]
     return "every status" if set(on) >= set(EVERY_STATUS) else ", ".join(on)
+
+
+def _reaches(adapter: type[Channel]) -> str:
+    return adapter.readers() if issubclass(adapter, Briefs) else _REACHES[adapter.addresses]
 
 
 def _yes(can: bool) -> str:

@@ -11,7 +11,7 @@ from outagecast.ledger import Ledger, Past
 from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED
 from outagecast.plan import Plan
-from outagecast.text import folded
+from outagecast.text import flowing, folded, pieces
 
 _INTERNAL = {"briefing", "incident"}
 _SHORTEST_SAME = 4  # words: fewer between two changes read as part of one
@@ -82,14 +82,12 @@ def _said(facts: Mapping[str, Value], name: str) -> list[str]:
     return [folded(item) for item in ([value] if isinstance(value, str) else value or [])]
 
 
-def previous(ledger: Ledger, plan: Plan) -> dict[tuple[str, str], Earlier]:
+def previous(past: Past, ledger: Ledger, plan: Plan) -> dict[tuple[str, str], Earlier]:
     """By channel and language, the words that are or may be out; of many recipients the newest."""
     newest: dict[tuple[str, str], int] = {}
-    for channel in plan.channels:
-        for target, carried in channel.carried.items():
-            if carried.state in PUBLISHED | DOUBTFUL:
-                where = channel.name, target.language
-                newest[where] = max(carried.update, newest.get(where, 0))
+    for (channel, _, language), carried in past.carried.items():
+        if carried.update < plan.number and carried.state in PUBLISHED | DOUBTFUL:
+            newest[channel, language] = max(carried.update, newest.get((channel, language), 0))
     frozen = {
         (variant.channel, variant.language, number): variant.parts
         for number in set(newest.values())
@@ -102,10 +100,10 @@ def of_words(before: str, after: str) -> list[Edit]:
     """What was changed in a text, in runs of words; a single one, without what is gone, where most of it is new."""
     import difflib
 
-    old, new = before.split(), after.split()
+    old, new = pieces(before), pieces(after)
     matcher = difflib.SequenceMatcher(None, _bare(old), _bare(new), autojunk=False)
     if matcher.ratio() < _SAME:
-        return [Edit("", " ".join(new))]
+        return [Edit("", flowing(new))]
     edits: list[tuple[int, int, int, int]] = []
     for tag, from_old, to_old, from_new, to_new in matcher.get_opcodes():
         if tag == "equal":
@@ -114,9 +112,9 @@ def of_words(before: str, after: str) -> list[Edit]:
             edits[-1] = edits[-1][0], to_old, edits[-1][2], to_new
         else:
             edits.append((from_old, to_old, from_new, to_new))
-    return [Edit(" ".join(old[a:b]), " ".join(new[c:d])) for a, b, c, d in edits]
+    return [Edit(flowing(old[a:b]), flowing(new[c:d])) for a, b, c, d in edits]
 
 
-def _bare(words: list[str]) -> list[str]:
+def _bare(words: list[tuple[str, str]]) -> list[str]:
     """What is compared: a full stop that became a quotation mark is no news."""
-    return [word.strip('.,:;“”"') or word for word in words]
+    return [word.strip('.,:;“”"。，：；') or word for _, word in words]

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from outagecast.model import Delivery, Published, Receipt
+
+FIRST = "first"  # beside the statuses: the first word that a channel carries of an incident, whatever its status
+FOLLOW_UP = "follow_up"  # more on what it has told to be over
 
 
 class Carries(StrEnum):
@@ -28,9 +31,20 @@ class Limit(NamedTuple):
 
     most: int
     unit: str  # as people read it after a number: "characters", "segments"
-    count: Callable[[str], int]
+    count: Callable[..., int]  # of a text; of one that is spoken, with the code of its language
     carries: Carries = Carries.EVERYTHING
     aim: int | None = None  # where shorter reads better or costs less: the richest text within it is taken first
+    fit: Callable[[str], str] | None = None  # spells a finished text as it costs least, its meaning unchanged
+    spoken: bool = False  # heard, not read: it is given times and sums in words, and a voice takes longer for German
+    for_programs: bool = False  # nobody reads it: where people look at a part, its length is enough
+
+    def length(self, text: str, language: str) -> int:
+        """How long ``text`` is, in ``unit``."""
+        return self.count(text, language) if self.spoken else self.count(text)
+
+    def fitted(self, text: str) -> str:
+        """``text`` as it goes out."""
+        return self.fit(text) if self.fit else text
 
 
 class Idempotency(StrEnum):
@@ -144,6 +158,61 @@ class Edits(Protocol):
 
         Where the channel also finds, ``find`` tells of such a delivery whether that post carries its words.
         """
+        ...
+
+
+@runtime_checkable
+class SparesLinks(Protocol):
+    """Has a reason to carry a link seldom, such as its price; any other kind carries one on every status."""
+
+    @staticmethod
+    def links() -> tuple[str, ...]:
+        """The statuses on which its words hold a link, in the vocabulary of a channel's ``on:``, unless the config
+        names others."""
+        ...
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    """Chooses its languages, such as all where it has a place for each; any other public kind carries the first."""
+
+    @staticmethod
+    def languages(promised: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the organisation's that it carries, unless the config names others."""
+        ...
+
+
+@runtime_checkable
+class Briefs(Protocol):
+    """Is read by the organisation's own people alone, so that its templates are given ``briefing``; no other's are."""
+
+    @staticmethod
+    def readers() -> str:
+        """Who reads it, and how, in words: nothing of it is for the public."""
+        ...
+
+
+@runtime_checkable
+class Adapts(Protocol):
+    """Has settings that its words depend on, such as how long it shows that something is over."""
+
+    @staticmethod
+    def given(settings: Any, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What its templates may name beside ``facts``, which every kind's may name."""
+        ...
+
+
+@runtime_checkable
+class Threads(Protocol):
+    """Can carry one update in two posts, the second a reply to the first; not for a kind that edits.
+
+    Each post is a delivery of its own. The second is sent only once the first is out, with ``delivery.thread`` its
+    receipt and ``delivery.is_second`` true.
+    """
+
+    @staticmethod
+    def may_thread(settings: Any) -> bool:
+        """Whether this channel's settings ask for it."""
         ...
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from outagecast import audience, plan, remind, render, sample
+from outagecast import audience, plan, playbook, remind, render, sample
 from outagecast.audience import Audience
 from outagecast.channel import Channel, Inspects
 from outagecast.clock import Clock
@@ -61,6 +61,7 @@ class Area(StrEnum):
 
     CONFIG = "config"
     TEMPLATES = "templates"
+    PLAYBOOKS = "playbooks"
     AUDIENCE = "audience"
     LEDGER = "ledger"
     DISK = "disk"
@@ -71,7 +72,7 @@ class Area(StrEnum):
 # Where several things are wrong the first of these is the answer: bad input stops everything, so does the ledger, and
 # a credential stops its own channel.
 PRECEDENCE: Mapping[ExitCode, frozenset[Area]] = {
-    ExitCode.BAD_INPUT: frozenset({Area.TEMPLATES, Area.AUDIENCE}),
+    ExitCode.BAD_INPUT: frozenset({Area.TEMPLATES, Area.PLAYBOOKS, Area.AUDIENCE}),
     ExitCode.LEDGER: frozenset({Area.LEDGER, Area.DISK}),
     ExitCode.CONFIG: frozenset({Area.CONFIG, Area.CHANNEL, Area.CLOCK}),
 }
@@ -155,6 +156,7 @@ class Check:
 
     def _tasks(self) -> Iterator[_Task]:
         yield _Task(Area.TEMPLATES, "templates", self._templates)
+        yield _Task(Area.PLAYBOOKS, "playbooks", self._playbooks)
         for channel in self.channels:
             if channel.is_bulk:
                 yield _Task(Area.AUDIENCE, f"audience of {channel.name}", partial(self._audience, channel))
@@ -192,7 +194,8 @@ class Check:
         texts = 0
         for status in Status:
             for full in (True, False):
-                drawn = self._drawn(sample.message(status, now, full=full), now, is_update=full)
+                said = sample.message(status, now, full=full, languages=self.config.organisation.languages[1:])
+                drawn = self._drawn(said, now, is_update=full)
                 texts += sum(len(channel.languages_needed) for channel in drawn.channels)
                 try:
                     render.variants(drawn, self.config.templates, books)
@@ -206,6 +209,24 @@ class Check:
         if not problems:
             words = f"{texts} sample texts on {_count(len(self.channels), 'channel')}, every status: all fit"
             yield Item(Area.TEMPLATES, "templates", Verdict.OK, words)
+
+    def _playbooks(self) -> Iterator[Item]:
+        """Every pre-agreed message, as a new one would be with its placeholders filled."""
+        now = self.clock.now().astimezone(self.config.organisation.timezone)
+        books: dict[str, Book] = {}
+
+        def attempt(said: Message) -> None:
+            # Nobody hears a last word who did not hear the first.
+            drawn = self._drawn(said, now, is_update=said.status.is_closing)
+            render.variants(drawn, self.config.templates, books)
+
+        count, found = playbook.examine(self.config, now, attempt)
+        for name, problem, is_wrong in found:
+            item = _wrong(Area.PLAYBOOKS, name, problem)
+            yield item if is_wrong else replace(item, verdict=Verdict.WARN)
+        if not found:
+            words = f"{_count(count, 'playbook')} on {_count(len(self.channels), 'channel')}: all fit"
+            yield Item(Area.PLAYBOOKS, "playbooks", Verdict.OK, words)
 
     def _drawn(self, said: Message, now: datetime, *, is_update: bool) -> plan.Plan:
         """A plan that tells one reader of each language, of whom nobody exists."""

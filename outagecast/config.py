@@ -6,26 +6,27 @@ import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from outagecast import document, registry, schema
-from outagecast.channel import Channel
-from outagecast.document import Document, Place
+from outagecast import document, registry, rules, schema
+from outagecast.about import about
+from outagecast.channel import FIRST, FOLLOW_UP, Briefs, Channel, SparesLinks, Speaks
+from outagecast.document import Document, Node, Place
 from outagecast.errors import ConfigError, Problem
-from outagecast.message import Duration, Language, Slug, Text, WebAddress
+from outagecast.message import Language, Slug, Text, WebAddress
 from outagecast.model import Status
-from outagecast.schema import Check, Parse, about
+from outagecast.schema import TRUTHS, Check, Parse, Reshape, whole
 from outagecast.secret import Secret
 from outagecast.text import clean
 
-FIRST = "first"  # in a channel's `on:`, the first word it carries of an incident
-FOLLOW_UP = "follow_up"  # more on what it has told to be over
+CHANNEL_NAME = "[a-z][a-z0-9_-]{0,63}"
 _RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*/\s*(s|min|h)", re.ASCII)
+_LEDGER = "sqlite:///."
 _PRICE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([A-Z]{3})", re.ASCII)
 
 # A person's own phone and inbox hear the first word and the last: more would be noise (research on status pages).
@@ -48,6 +49,20 @@ def _status(value: str, _: object) -> str:
     if value not in EVERY_STATUS:
         raise ValueError(f'"{clean(value, most=60)}" is not a status; {document.nearest(value, list(EVERY_STATUS))}')
     return value
+
+
+def _rule(value: str, _: object) -> str:
+    if value not in rules.BY_NAME:
+        hint = document.nearest(value, list(rules.BY_NAME))
+        raise ValueError(f'"{clean(value, most=60)}" is not a rule of advice; {hint}')
+    return value
+
+
+def _all_or_none(node: Node) -> Node:
+    """``true`` is every status, and ``false`` none."""
+    if not isinstance(node, str) or node.casefold() not in TRUTHS:
+        return node
+    return [*EVERY_STATUS] if TRUTHS[node.casefold()] else []
 
 
 def _different(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -79,65 +94,104 @@ def _price(value: str, _: object) -> Price:
     return Price(Decimal(match[1]), match[2])
 
 
-Zone: TypeAlias = Annotated[ZoneInfo, Parse(_zone)]
-Languages: TypeAlias = Annotated[tuple[Language, ...], Check(_different)]
-Statuses: TypeAlias = Annotated[tuple[Annotated[str, Parse(_status)], ...], Check(_different)]
-Rate: TypeAlias = Annotated[float, Parse(_rate)]
-Cost: TypeAlias = Annotated[Price, Parse(_price)]
+def _ledger_address(value: str, _: object) -> str:
+    if not re.match(_LEDGER, value.strip()):
+        # The address may hold a password: never repeat it.
+        raise ValueError("is not a ledger; write it like sqlite:///outagecast.db")
+    return value
+
+
+Zone: TypeAlias = Annotated[ZoneInfo, Parse(_zone, "a time zone, such as Australia/Sydney", r"^[A-Za-z][\w+/-]*$")]
+Languages: TypeAlias = Annotated[tuple[Language, ...], Check(_different, distinct=True)]
+StatusWord: TypeAlias = Annotated[str, Parse(_status, choices=EVERY_STATUS)]
+Statuses: TypeAlias = Annotated[tuple[StatusWord, ...], Check(_different, distinct=True)]
+Rules: TypeAlias = tuple[Annotated[str, Parse(_rule, choices=tuple(rules.BY_NAME))], ...]
+Links: TypeAlias = Annotated[tuple[StatusWord, ...], Reshape(_all_or_none, bool)]
+Rate: TypeAlias = Annotated[float, Parse(_rate, "a rate, such as 100/s", whole(_RATE.pattern))]
+Cost: TypeAlias = Annotated[Price, Parse(_price, "a price, such as 0.0515 AUD", whole(_PRICE.pattern))]
+Address: TypeAlias = Annotated[
+    str, Parse(_ledger_address, "an address like sqlite:///outagecast.db", rf"^\s*{_LEDGER}")
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Organisation:
     """Who speaks."""
 
-    name: Text = about("as customers know you")
+    name: Text = about("your name, as customers know you")
     timezone: Zone = about("the clock your customers read, such as Australia/Sydney")
-    languages: Languages = ("en",)
-    phone: Text | None = None
-    status_page: WebAddress | None = None
-    official_domains: tuple[Text, ...] = ()
+    languages: Languages = about("what you promise to speak; public posts carry the first", default=("en",))
+    phone: Text | None = about("said where the message gives no contact.phone", default=None)
+    status_page: WebAddress | None = about("said where the message gives no contact.url", default=None)
+    official_domains: tuple[Text, ...] = about(
+        "the domains that your texts may lead to, such as example.com", default=()
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Promise:
     """What was promised to customers about being told."""
 
-    first_announcement: Duration = timedelta(minutes=60)
-    update_every: Duration = timedelta(minutes=30)
-    require: tuple[Text, ...] = ()
+    first_announcement: timedelta = about(
+        "how long after the start the first word is due, such as 60m", default=timedelta(minutes=60)
+    )
+    update_every: timedelta = about("how often you speak again, such as 30m", default=timedelta(minutes=30))
+    require: Rules = about("the rules of advice that no announcement may break, such as apology", default=())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdviceConfig:
+    """What an announcement is advised on, beyond what ships."""
+
+    words: dict[Language, dict[Text, Text]] = about(
+        "by language, phrases that customers do not know, each with what to say instead", default_factory=dict
+    )
+    allow: tuple[Text, ...] = about("phrases that are advised against, and that your customers know", default=())
+    ignore: Rules = about("the rules of advice that you do without, such as no_shouting", default=())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watch:
     """Whom ``watch`` tells before a promised word is late."""
 
-    warn_before: Duration = timedelta(minutes=10)
-    command: tuple[Text, ...] = ()
-    webhook: Secret | None = None
+    warn_before: timedelta = about("how long before a word is due, such as 10m", default=timedelta(minutes=10))
+    command: tuple[Text, ...] = about("a program and its arguments, which gets JSON on its standard input", default=())
+    webhook: Secret | None = about("an address that gets the same JSON, named as a secret", default=None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Playbooks:
+    """Where the organisation keeps the messages it agreed upon beforehand."""
+
+    folder: Path | None = about("a folder of your own, looked in before the shipped ones", default=None)
+    review_every: timedelta = about("how often each is read again, such as 180d", default=timedelta(days=180))
+    owner: Text | None = about("who keeps those right that name nobody", default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AudienceFile:
     """Where a set of people is listed."""
 
-    file: Path
+    file: Path = about("a CSV file of recipients, such as customers.csv")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """What every channel takes, whatever its kind; ``None`` where the kind or the organisation decides."""
 
-    kind: str
-    languages: Languages | None = None
-    on: Statuses | None = None
-    links: bool | None = None
-    expires: Duration | None = None
-    enabled: bool = True
-    required: bool = True
-    audience: str | None = None
-    rate: Rate | None = None
-    price: Cost | None = None
-    owner: Text | None = None
+    kind: str = about("what sends")
+    languages: Languages | None = about("which of the organisation's languages it carries", default=None)
+    on: Statuses | None = about("the statuses it carries; first is its first word, whatever the status", default=None)
+    links: Links | None = about("whether its words hold a link: true, false, or the statuses with one", default=None)
+    expires: timedelta | None = about(
+        "how long after its opening an update may still be sent, such as 6h", default=None
+    )
+    enabled: bool = about("false: left out", default=True)
+    required: bool = about("false: what happens here does not change the exit code", default=True)
+    audience: str | None = about("who is told, one by one: a name under audiences", default=None)
+    rate: Rate | None = about("the most calls started per time, such as 100/s or 600/min", default=None)
+    price: Cost | None = about("what one billed unit costs, such as 0.0515 AUD", default=None)
+    owner: Text | None = about("whose account it is and how to reach them", default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,6 +212,28 @@ class ChannelConfig:
         return registry.channel_class(self.kind)
 
     @property
+    def linked(self) -> tuple[str, ...]:
+        """The statuses on which its kind's words hold a link, where the config names none."""
+        return self.adapter.links() if issubclass(self.adapter, SparesLinks) else EVERY_STATUS
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The statuses that its kind carries, where the config names none.
+
+        Nobody is texted again about what is over; a mail about the cause can wait until it is read. Who answers people
+        needs every word.
+        """
+        if not self.is_bulk or issubclass(self.adapter, Briefs):
+            return EVERY_STATUS
+        return PERSONAL_STATUSES if self.adapter.addresses == "phone" else (*PERSONAL_STATUSES, FOLLOW_UP)
+
+    def spoken(self, promised: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of the organisation's languages its kind carries, where the config names none."""
+        if issubclass(self.adapter, Speaks):
+            return self.adapter.languages(promised)
+        return promised if self.is_bulk else promised[:1]
+
+    @property
     def is_bulk(self) -> bool:
         """Whether it reaches people one by one."""
         return self.adapter.addresses is not None
@@ -169,14 +245,20 @@ class ChannelConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _File:
+class File:
+    """The keys of the file."""
+
     organisation: Organisation = about("who speaks: {name: …, timezone: …}")
-    ledger: Text = "sqlite:///outagecast.db"
-    promise: Promise = Promise()
-    watch: Watch = Watch()
-    components: dict[Text, tuple[Text, ...]] = field(default_factory=dict)
-    templates: Path | None = None
-    audiences: dict[Slug, AudienceFile] = field(default_factory=dict)
+    ledger: Address = about("the record of all that was said, on a local disk", default="sqlite:///outagecast.db")
+    promise: Promise = about("what customers were promised about being told", default=Promise())
+    advice: AdviceConfig = about("the words that you advise against", default=AdviceConfig())
+    watch: Watch = about("whom watch tells before a promised word is late", default=Watch())
+    components: dict[Text, tuple[Text, ...]] = about(
+        "components by group, such as Cards: [Card payments]", default_factory=dict
+    )
+    templates: Path | None = about("a folder of your own words, looked in before the shipped ones", default=None)
+    playbooks: Playbooks = about("messages agreed upon beforehand, for outagecast new", default=Playbooks())
+    audiences: dict[Slug, AudienceFile] = about("who is told one by one, by a name of yours", default_factory=dict)
     channels: dict[str, Any] = about("at least one channel, such as x: {kind: x, …}")
 
 
@@ -188,9 +270,11 @@ class Config:
     organisation: Organisation
     ledger: str
     promise: Promise
+    advice: AdviceConfig
     watch: Watch
     components: Mapping[str, tuple[str, ...]]
     templates: Path | None
+    playbooks: Playbooks
     audiences: Mapping[str, Path]
     channels: Mapping[str, ChannelConfig]
 
@@ -220,7 +304,7 @@ def load(path: Path) -> Config:
     """The configuration in ``path``. Raises ConfigError with every problem at once."""
     doc = document.parse(*document.read(path, None, ConfigError), ConfigError)
     base = path.resolve().parent
-    file, problems = schema.read(_File, doc, doc.data)
+    file, problems = schema.read(File, doc, doc.data)
     channels: dict[str, ChannelConfig] = {}
     entries = doc.data.get("channels")
     for name in doc.blank(("channels",)):
@@ -239,9 +323,11 @@ def load(path: Path) -> Config:
         organisation=file.organisation,
         ledger=_ledger(file.ledger, base),
         promise=file.promise,
+        advice=file.advice,
         watch=_anchored(file.watch, base),
         components=file.components,
         templates=_beside(base, file.templates) if file.templates else None,
+        playbooks=_anchored(file.playbooks, base),
         audiences={name: _beside(base, audience.file) for name, audience in file.audiences.items()},
         channels={name: _with_defaults(channel, file.organisation) for name, channel in channels.items()},
     )
@@ -262,7 +348,7 @@ def _ledger(url: str, base: Path) -> str:
 def _channel(doc: Document, name: str, entry: object, base: Path) -> tuple[ChannelConfig | None, list[Problem]]:
     """One entry of ``channels:``: the common options to us, the rest to the adapter's own settings."""
     place: Place = ("channels", name)
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", name):
+    if not re.fullmatch(CHANNEL_NAME, name):
         hint = "small letters, digits, - and _, such as x or sms-staff"
         return None, [doc.problem(place, f'"{clean(name, most=60)}" is not a channel name', hint, key=True)]
     if not isinstance(entry, dict):
@@ -297,14 +383,14 @@ def _anchored(settings: Any, base: Path) -> Any:
     return replace(settings, **changes)
 
 
-def _contradictions(doc: Document, file: _File | None, channels: Mapping[str, ChannelConfig]) -> Iterator[Problem]:
+def _contradictions(doc: Document, file: File | None, channels: Mapping[str, ChannelConfig]) -> Iterator[Problem]:
     """What each key allows by itself, but not beside the others; ``file`` is None where it has problems of its own."""
     if doc.data.get("channels") == {}:
         yield doc.problem(("channels",), "no channel is configured", "such as x: {kind: x, …}")
-    ledger = doc.data.get("ledger")
-    if isinstance(ledger, str) and not re.match(r"sqlite:///.", ledger.strip()):
-        # The address may hold a password: never repeat it.
-        yield doc.problem(("ledger",), "is not a ledger; write it like sqlite:///outagecast.db")
+    for number, rule in enumerate(file.promise.require if file else ()):
+        if file and rule in file.advice.ignore:
+            text = f"{rule} cannot be required and ignored"
+            yield doc.problem(("promise", "require", number), text, "take it out here, or of advice.ignore")
     listed = doc.data.get("audiences")
     audiences = list(listed) if isinstance(listed, dict) else []
     for name, channel in channels.items():
@@ -323,24 +409,32 @@ def _contradictions(doc: Document, file: _File | None, channels: Mapping[str, Ch
             if file and language not in file.organisation.languages:
                 hint = f"the organisation promises {', '.join(file.organisation.languages)}"
                 yield doc.problem((*place, "languages", number), f'"{language}" is not promised', hint)
+    yield from _exposed(doc, channels)
+
+
+def _exposed(doc: Document, channels: Mapping[str, ChannelConfig]) -> Iterator[Problem]:
+    """What only the organisation's own people may read must not lie where a public channel keeps its pages."""
+    folders = {
+        name: path
+        for name, channel in channels.items()
+        if not issubclass(channel.adapter, Briefs) and isinstance(path := getattr(channel.settings, "path", None), Path)
+    }
+    for name, channel in channels.items():
+        path = getattr(channel.settings, "path", None)
+        if issubclass(channel.adapter, Briefs) and isinstance(path, Path):
+            for public in (other for other, folder in folders.items() if Path(path).is_relative_to(folder)):
+                text = f"the public would read it: {public} publishes what is in that folder"
+                yield doc.problem(("channels", name, "path"), text, "put it into a folder of its own")
 
 
 def _with_defaults(channel: ChannelConfig, organisation: Organisation) -> ChannelConfig:
-    """Public posts carry the first language, mail and texts the reader's; texts of a bank carry no link."""
+    """Public posts carry the first language, mail and texts the reader's, a page has room for all."""
     options = channel.options
-    bulk, phone = channel.is_bulk, channel.adapter.addresses == "phone"
     filled = replace(
         options,
-        languages=options.languages or (organisation.languages if bulk else organisation.languages[:1]),
-        on=options.on if options.on is not None else _statuses(bulk=bulk, phone=phone),
-        links=options.links if options.links is not None else not phone,
-        expires=options.expires or (timedelta(hours=6) if bulk else None),
+        languages=options.languages or channel.spoken(organisation.languages),
+        on=options.on if options.on is not None else channel.carried,
+        links=options.links if options.links is not None else channel.linked,
+        expires=options.expires or (timedelta(hours=6) if channel.is_bulk else None),
     )
     return replace(channel, options=filled)
-
-
-def _statuses(*, bulk: bool, phone: bool) -> tuple[str, ...]:
-    """Nobody is texted again about what is over; a mail about the cause can wait until it is read."""
-    if phone:
-        return PERSONAL_STATUSES
-    return (*PERSONAL_STATUSES, FOLLOW_UP) if bulk else EVERY_STATUS

@@ -7,20 +7,17 @@ said anew, as a correction. Who never had the wrong words gets the right ones as
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 
 from outagecast import sequel
 from outagecast.channel import Edits, Idempotency
 from outagecast.errors import PlanError, Problem
-from outagecast.ledger import Past
+from outagecast.ledger import Digests, Past
 from outagecast.model import DOUBTFUL, PUBLISHED, State
 from outagecast.plan import Plan, PlannedChannel
 from outagecast.sequel import Sequel
 
 _THERE = (PUBLISHED - {State.MISSING}) | DOUBTFUL
-
-Digests = Mapping[tuple[str, str], str]  # by channel and language
 
 
 def require_something(past: Past, incident: str) -> None:
@@ -45,12 +42,11 @@ def applied(plan: Plan, past: Past) -> Plan:
 
 def _channel(channel: PlannedChannel, plan: Plan, past: Past, wrong: Digests) -> PlannedChannel:
     """The channel with whom it owes a correction, and the posts whose words are replaced."""
+    was_wrong = _first_posts(wrong, channel)
     owed = {
         target: carried
         for target in channel.targets
-        if (carried := channel.carried.get(target))
-        and carried.state in _THERE
-        and carried.digest == wrong.get((channel.name, target.language))
+        if (carried := channel.carried.get(target)) and carried.state in _THERE and carried.digest in was_wrong
     }
     if not owed or channel.is_open:
         return channel
@@ -66,17 +62,23 @@ def _channel(channel: PlannedChannel, plan: Plan, past: Past, wrong: Digests) ->
     return replace(channel, sequels=sequels, sequel=its, edits=edits)
 
 
-def spared(plan: Plan, plain: Digests) -> Plan:
+def spared(plan: Plan, plain: Digests, wrong: Digests | None) -> Plan:
     """``plan`` with no word of a correction on a channel whose own words were not wrong.
 
-    ``plain`` are the digests of what would be said there were it no correction.
+    ``plain`` are the digests of what would be said there were it no correction, ``wrong`` those of what was.
     """
-    return replace(plan, channels=tuple(_spared(channel, plain) for channel in plan.channels))
+    return replace(plan, channels=tuple(_spared(channel, plain, wrong or {}) for channel in plan.channels))
 
 
-def _spared(channel: PlannedChannel, plain: Digests) -> PlannedChannel:
+def _spared(channel: PlannedChannel, plain: Digests, wrong: Digests) -> PlannedChannel:
     if channel.sequel is not Sequel.CORRECTION:
         return channel
-    owed = (target for target in channel.targets if channel.sequels.get(target) is Sequel.CORRECTION)
-    same = all(channel.carried[target].digest == plain[channel.name, target.language] for target in owed)
+    owed = {channel.carried[target].digest for target, its in channel.sequels.items() if its is Sequel.CORRECTION}
+    told = [language for digest, language in _first_posts(wrong, channel).items() if digest in owed]
+    same = all(wrong.get((channel.name, language)) == plain.get((channel.name, language)) for language in told)
     return replace(channel, sequel=None) if same else channel
+
+
+def _first_posts(digests: Digests, channel: PlannedChannel) -> dict[str, str]:
+    """The languages of one channel's words, by digest: who was told in one may read another by now."""
+    return {its[""]: language for (name, language), its in digests.items() if name == channel.name}

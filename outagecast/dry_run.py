@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from outagecast import audience, changes, plan, render, report, retract, sequel
+from outagecast import advice, audience, changes, plan, render, report, retract, sequel, spelling, translations
 from outagecast import correct as correcting
 from outagecast.audience import Audience
 from outagecast.config import ChannelConfig, Config
 from outagecast.errors import AudienceError, Problem
-from outagecast.ledger import NOTHING_PAST, Ledger, Opening, Past
+from outagecast.language import name
+from outagecast.ledger import NOTHING_PAST, Digests, Ledger, Opening, Past
 from outagecast.message import Message
-from outagecast.model import Status, Variant
+from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
 from outagecast.plan import Plan
 from outagecast.report import ChannelReport, Report
 from outagecast.sequel import Sequel
+
+_OUT = (PUBLISHED | DOUBTFUL) - {State.MISSING}
 
 
 class Prepared(NamedTuple):
@@ -45,18 +48,24 @@ class DryRun:
         *,
         only: Collection[str] = (),
         without: Collection[str] = (),
+        left_out: Sequence[str] = (),
         accept_bad_rows: bool = False,
         reopen: bool = False,
         correct: bool = False,
     ) -> Prepared:
-        """The dry run: all that announcing ``said`` would do, short of doing it. Raises every error there can be."""
+        """The dry run: all that announcing ``said`` would do, short of doing it. Raises every error there can be.
+
+        ``only`` and ``without`` are channels, ``left_out`` are languages.
+        """
         chosen = plan.select(self.config, only, without)
+        spoken, first = translations.leave_out(self.config, left_out), self.config.organisation.languages[0]
         audiences = self._audiences(chosen, accept_bad_rows=accept_bad_rows)
+        audiences = {name: people.spared(left_out, instead=first) for name, people in audiences.items()}
         past = self._past(said.incident, [channel.name for channel in chosen])
         past = self._put_right(past, said.incident) if correct else past
         drawn = plan.draw(
             said,
-            self.config,
+            spoken,
             audiences=audiences,
             past=past,
             only=only,
@@ -64,10 +73,14 @@ class DryRun:
             reopen=reopen,
             now=self.now,
         )
+        drawn = self._advised(drawn, said, past)
+        remarks = translations.remarks(said, self.config, [channel.name for channel in chosen], left_out)
+        drawn = replace(drawn, warnings=(*remarks, *_silent(drawn), *drawn.warnings))
         drawn = correcting.applied(drawn, past)
         plain = self._plain(drawn)
-        drawn = correcting.spared(drawn, plain)
+        drawn = correcting.spared(drawn, plain, past.wrong)
         frozen = self._frozen(drawn)
+        translations.require_unsaid(frozen, left_out)
         rendered = render.variants(drawn, self.config.templates)
         words = [*frozen, *rendered]
         openings = list(plan.openings(drawn, words, self.config, plain))
@@ -81,15 +94,27 @@ class DryRun:
             digest=digest,
             next_update_at=drawn.next_update_at,
             corrects=self._corrects(drawn, past),
-            warnings=[*self.misgivings, *self._perhaps_updates(said, past), *drawn.warnings],
+            warnings=[
+                *self.misgivings,
+                *self._perhaps_updates(said, past),
+                *drawn.warnings,
+                *spelling.advice(rendered),
+            ],
             changes=changes.since(past, drawn),
-            channels=self._compared(drawn, report.planned(drawn, words, openings, known)),
+            channels=self._compared(drawn, past, report.planned(drawn, words, openings, known)),
         )
         return Prepared(drawn, words, openings, digest, outlook)
 
-    def _compared(self, drawn: Plan, channels: Sequence[ChannelReport]) -> list[ChannelReport]:
+    def _advised(self, drawn: Plan, said: Message, past: Past) -> Plan:
+        """The plan with what is better said otherwise. Raises PlanError for what the config does not let pass."""
+        given = advice.give(said, self.config, past.right, self.now)
+        if drawn.is_new:  # else its words are out, or were let pass when it was opened
+            advice.insist(given, said, self.config)
+        return replace(drawn, warnings=(*drawn.warnings, *(str(item.problem(said)) for item in given)))
+
+    def _compared(self, drawn: Plan, past: Past, channels: Sequence[ChannelReport]) -> list[ChannelReport]:
         """The channels, each with the words that it carries already."""
-        earlier = changes.previous(self.ledger, drawn) if self.ledger else {}
+        earlier = changes.previous(past, self.ledger, drawn) if self.ledger else {}
         its: dict[str, dict[str, changes.Earlier]] = {}
         for (channel, language), words in earlier.items():
             its.setdefault(channel, {})[language] = words
@@ -99,14 +124,14 @@ class DryRun:
         """The past, with the words of its newest update taken for wrong. Raises PlanError where nothing was said."""
         correcting.require_something(past, incident)
         words = self._ledger.variants(incident, past.updates[-1].number)
-        return replace(past, wrong={(item.channel, item.language): item.digest for item in words})
+        return replace(past, wrong=plan.digests(words))
 
-    def _plain(self, drawn: Plan) -> dict[tuple[str, str], str]:
+    def _plain(self, drawn: Plan) -> Digests:
         """The digests of what would be said were it no correction."""
         corrected = [channel for channel in drawn.channels if channel.sequel is Sequel.CORRECTION]
         plainly = replace(drawn, channels=tuple(replace(channel, sequel=None) for channel in corrected))
         rendered = render.variants(plainly, self.config.templates)
-        return {(item.channel, item.language): item.digest for item in rendered}
+        return plan.digests(rendered)
 
     def _corrects(self, drawn: Plan, past: Past) -> int | None:
         """The update that a planned one puts right, if it does."""
@@ -127,7 +152,7 @@ class DryRun:
         drawn, rendered = retract.worded(drawn, self.config.templates)
         words = [*frozen, *rendered]
         retractions = {update.number for update in past.updates if update.status is Status.RETRACTED}
-        openings = list(retract.openings(drawn, retractions))
+        openings = list(retract.openings(drawn, words, retractions))
         known = self._recorded(slug, drawn)
         digest = render.digest(drawn, words)
         outlook = Report(
@@ -180,3 +205,13 @@ class DryRun:
         """The ledger, where something is known to be in it."""
         assert self.ledger is not None  # noqa: S101 - what is open, or carried, is known from a ledger
         return self.ledger
+
+
+def _silent(drawn: Plan) -> Iterator[str]:
+    """Where an account told of the incident in a language in which it now says nothing."""
+    for channel in drawn.channels:
+        if channel.config.is_bulk or channel.is_open:
+            continue
+        told = {target.language for target, item in channel.carried.items() if item.state in _OUT}
+        for language in sorted(told - {target.language for target in channel.targets}):
+            yield f"{channel.name} told of it in {name(language)} before, and says nothing in it now"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from outagecast import measure_x
 
@@ -21,10 +21,18 @@ def addresses(text: str) -> Iterator[str]:
         yield measure_x.code_points(units[start : start + length])
 
 
+def domain(address: str) -> str:
+    """The domain that a link leads to, as it is looked up; empty where it leads to none."""
+    try:
+        return _ascii(_parts(address).hostname or "")
+    except ValueError:
+        return ""
+
+
 def deception(address: str, official: Collection[str]) -> str:
     """What is wrong with a link in the public's eyes; empty if nothing is. No ``official`` domain is any domain."""
     try:
-        parts = urlsplit(address if "://" in address else f"https://{address}")
+        parts = _parts(address)
         host = (parts.hostname or "").rstrip(".")
     except ValueError:
         return "is not a web address"
@@ -41,6 +49,10 @@ def deception(address: str, official: Collection[str]) -> str:
     if any(len(_scripts(label)) > 1 for label in host.split(".")):
         return f"mixes the letters of several scripts: it leads to {name}"
     return ""
+
+
+def _parts(address: str) -> SplitResult:
+    return urlsplit(address if "://" in address else f"https://{address}")
 
 
 def _ascii(host: str) -> str:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from outagecast import links, sequel
+from outagecast import internal, links, sequel, translations
 from outagecast.audience import Audience
-from outagecast.config import FIRST, FOLLOW_UP, ChannelConfig, Config, Organisation
+from outagecast.channel import FIRST, FOLLOW_UP, Briefs
+from outagecast.config import ChannelConfig, Config, Organisation
 from outagecast.document import nearest
 from outagecast.errors import ConflictError, PlanError, Problem, UsageError
 from outagecast.facts import OUTDATES, Said
-from outagecast.ledger import NOTHING_PAST, Carried, Opening, Past, Update
-from outagecast.message import UNKNOWN, Contact, Message
-from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
+from outagecast.ledger import NOTHING_PAST, Carried, Digests, Opening, Past, Update
+from outagecast.message import Contact, Message
+from outagecast.model import DOUBTFUL, PUBLISHED, SECOND, State, Status, Variant
 from outagecast.sequel import Sequel
 from outagecast.text import clean
-from outagecast.wording import bare, round_up
+from outagecast.wording import round_up
 
 
 class Reason(StrEnum):
@@ -43,6 +44,17 @@ class Target(NamedTuple):
     address: str
     language: str
 
+    @property
+    def number(self) -> str:
+        """Which post of a thread: "" for the first, as for all that is none, else ``SECOND``."""
+        return SECOND if self.address == SECOND else ""
+
+    def posts(self, numbers: Collection[str]) -> Iterator[Target]:
+        """Itself, and the second post where ``numbers`` has one."""
+        yield self
+        if SECOND in numbers:
+            yield Target(SECOND, self.language)
+
 
 class Words(NamedTuple):
     """What one channel says in the place of the plan's message."""
@@ -57,7 +69,7 @@ class PlannedChannel:
 
     config: ChannelConfig
     targets: tuple[Target, ...]
-    carried: Mapping[Target, Carried]  # what each target carries of this incident
+    carried: Mapping[Target, Carried]  # what each target carries of this incident, a person in whatever language
     audience: Audience | None = None
     is_open: bool = False  # its deliveries are in the ledger already, with their bytes
     sequels: Mapping[Target, Sequel] = field(default_factory=dict)  # what it is to who heard an earlier one
@@ -90,6 +102,13 @@ class PlannedChannel:
         """Whether somebody hears of the incident here for the first time."""
         return any(target not in self.carried for target in self.targets)
 
+    def has_link(self, status: Status) -> bool:
+        """Whether its words on this status hold a link."""
+        on = self.config.options.links or ()
+        if self.sequel is Sequel.FOLLOW_UP:
+            return FOLLOW_UP in on
+        return status in on or (FIRST in on and (self.is_first_word or self.sequel is Sequel.BACK))
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -105,6 +124,7 @@ class Plan:
     earlier: tuple[Said, ...] = ()  # what was said before, oldest first, and this message outdates
     ends: tuple[Said, ...] = ()  # the closing words that a follow-up tells more about
     corrects: int | None = None  # the number of the update that it puts right
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of components, as the organisation lists them
     warnings: tuple[str, ...] = ()
 
 
@@ -122,7 +142,7 @@ def draw(
     """The plan for ``message``. ``audiences`` is by channel name, ``reopen`` says that what was closed is back.
 
     Raises UsageError for a channel that is not configured, ConflictError where a newer update is out, PlanError where
-    message and config, or what was said before, do not fit.
+    message and config, or what was said before, do not fit, or a translation is missing.
     """
     chosen = select(config, only, without)
     _check_variants(message, config)
@@ -133,6 +153,8 @@ def draw(
     as_of = same.opened_at if same else now
     number = same.number if same else len(past.updates) + 1
     channels = tuple(_channel(message, channel, audiences.get(channel.name), past, number) for channel in chosen)
+    fresh = [channel.config for channel in channels if not channel.is_open]
+    translations.require(message, config.organisation.languages[0], fresh)
     drawn = Plan(
         message=with_defaults(message, config),
         number=number,
@@ -143,7 +165,8 @@ def draw(
         channels=channels,
         earlier=tuple(_said(past, OUTDATES.get(message.status, ()))),
         ends=tuple(_said(past, (message.status,))) if message.status.is_closing else (),
-        warnings=tuple(_advice(message, past.right, audiences, now)),
+        groups=config.components,
+        warnings=(*_remarks(audiences), *_waiting(message, same, channels)),
     )
     _check_expiry(drawn, config, now)
     return drawn
@@ -193,46 +216,65 @@ def openings(
     plan: Plan,
     variants: Sequence[Variant],
     config: Config,
-    plain: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    plain: Digests = MappingProxyType({}),
 ) -> Iterator[Opening]:
-    """The deliveries to open: one a target, each ready, or passed over with the reason.
+    """The deliveries to open: one a target and post, each ready, or passed over with the reason.
 
-    ``plain`` are the digests, by channel and language, of what would be said were it no correction: where that is there
-    already, nothing was wrong.
+    ``plain`` are the digests of what would be said were it no correction: where all of it is there already, nothing was
+    wrong.
     """
-    words = {(item.channel, item.language): item for item in variants}
+    words = digests(variants)
     for channel in plan.channels:
         if channel.is_open:
             continue
         expires_at = expiry(channel.config, plan, config)
+        right = [its for (name, _), its in plain.items() if name == channel.name]  # in whatever language
         for target in channel.targets:
-            variant = words[channel.name, target.language]
-            digests = {variant.digest, plain.get((channel.name, target.language), variant.digest)}
-            state, reason = _opening_state(plan, channel, target, digests)
-            doubted = channel.carried.get(target) if state is State.IN_DOUBT else None
-            yield Opening(
-                channel=channel.name,
-                target=target.address,
-                language=target.language,
-                state=state,
-                reason=reason,
-                expires_at=expires_at,
-                attempted_at=doubted.attempted_at if doubted else None,
-                edits=channel.edits.get(target) if state is State.READY else None,
-            )
+            first: State | None = None
+            its = next((its for its in right if _carries(channel, target, its)), words[channel.name, target.language])
+            for post in target.posts(its):
+                state, reason = _opening_state(plan, channel, target, post, its[post.number])
+                if first not in {None, State.UNCHANGED} and state is State.UNCHANGED:
+                    state = State.SKIPPED  # where the first post fails, nothing of the update must seem to be there
+                first = first or state
+                doubted = channel.carried.get(post) if state is State.IN_DOUBT else None
+                yield Opening(
+                    channel=channel.name,
+                    target=post.address,
+                    language=post.language,
+                    state=state,
+                    reason=reason,
+                    expires_at=expires_at,
+                    attempted_at=doubted.attempted_at if doubted else None,
+                    edits=channel.edits.get(post) if state is State.READY else None,
+                )
 
 
-def _opening_state(plan: Plan, channel: PlannedChannel, target: Target, digests: set[str]) -> tuple[State, str | None]:
-    carried = channel.carried.get(target)
-    why_not = _passed_over(plan.message.status, channel.config, carried, channel.sequels.get(target))
-    if why_not:
+def _carries(channel: PlannedChannel, target: Target, its: Mapping[str, str]) -> bool:
+    """Whether a target carries each post that has one of these digests."""
+    there = {post: channel.carried[post].digest for post in target.posts(its) if post in channel.carried}
+    return its == {post.number: digest for post, digest in there.items()}
+
+
+def _opening_state(
+    plan: Plan, channel: PlannedChannel, target: Target, post: Target, digest: str
+) -> tuple[State, str | None]:
+    """In which state one post to ``target`` is opened; ``digest`` is that of its words."""
+    status, carried = plan.message.status, channel.carried.get(target)
+    if why_not := _passed_over(status, channel.config, carried, channel.sequels.get(target)):
         return State.SKIPPED, why_not
-    if carried and carried.digest in digests:
-        if carried.state in {State.ACCEPTED, State.VERIFIED}:
+    there = channel.carried.get(post)
+    if there and there.digest == digest:
+        if there.state in {State.ACCEPTED, State.VERIFIED}:
             return State.UNCHANGED, Reason.SAME_WORDS
-        if carried.state in DOUBTFUL:  # to send the same words again could put them there twice
+        if there.state in DOUBTFUL:  # to send the same words again could put them there twice
             return State.IN_DOUBT, Reason.PERHAPS_THERE
     return State.READY, None
+
+
+def digests(variants: Iterable[Variant]) -> Digests:
+    """The digest of every text."""
+    return {(item.channel, item.language): item.digests for item in variants}
 
 
 def _passed_over(status: Status, config: ChannelConfig, carried: Carried | None, its: Sequel | None) -> Reason | None:
@@ -259,11 +301,7 @@ def _channel(
         targets = tuple(Target("", language) for language in languages)
     else:
         targets = tuple(Target(person.address, person.language) for person in audience.recipients)
-    carried = {
-        Target(address, language): item
-        for (channel, address, language), item in past.carried.items()
-        if channel == config.name and item.update < number and item.state in PUBLISHED | DOUBTFUL | {State.FAILED}
-    }
+    carried = _carried(config, targets, past, number)
     updates = {update.number: update for update in past.updates}
     kinds = {heard: sequel.of(updates.get(heard), message) for heard in {item.update for item in carried.values()}}
     sequels = {target: its for target, item in carried.items() if (its := kinds[item.update])}
@@ -275,6 +313,25 @@ def _channel(
     is_open = (config.name, number) in past.opened
     most = getting.most_common(1)[0][0] if getting else None
     return PlannedChannel(config, targets, carried, audience, is_open, sequels, most)
+
+
+def _carried(config: ChannelConfig, targets: Sequence[Target], past: Past, number: int) -> Mapping[Target, Carried]:
+    """What each target carries from before update ``number``. Who was told in another language was told."""
+    known = {
+        Target(address, language): item
+        for (channel, address, language), item in past.carried.items()
+        if channel == config.name and item.update < number and item.state in PUBLISHED | DOUBTFUL | {State.FAILED}
+    }
+    if not config.is_bulk:
+        others = [item for target, item in known.items() if not target.address and target not in targets]
+        if others and targets[0] not in known:  # an account that spoke another language has told the same followers
+            known[targets[0]] = max(others, key=lambda item: item.update)
+        return known
+    reads = {target.address: target for target in targets} if known else {}
+    newest: dict[Target, Carried] = {}
+    for target, item in sorted(known.items(), key=lambda pair: pair[1].update):
+        newest[reads.get(target.address, target)] = item
+    return newest
 
 
 def _position(message: Message, past: Past) -> Update | None:
@@ -346,14 +403,15 @@ def _said(past: Past, statuses: Collection[Status]) -> Iterator[Said]:
             yield Said(json.loads(update.written), update.opened_at)
 
 
-def _advice(message: Message, past: Past, audiences: Mapping[str, Audience], now: datetime) -> Iterator[str]:
-    """What nobody should find out from the public, but need not stop an announcement."""
-    if message.status.is_closing and past.updates:
-        last = past.updates[-1]
-        said = Said(json.loads(last.written), last.opened_at)
-        if not last.status.is_closing and (message.summary,) == said.words("summary", ""):
-            yield f'the summary still says "{bare(message.summary)}": it is quoted as past; better say what is true now'
-    yield from _at_odds(message, now)
+def _waiting(message: Message, same: Update | None, channels: Iterable[PlannedChannel]) -> Iterator[str]:
+    """What staff would be thought to know: what is open keeps its bytes."""
+    names = [item.name for item in channels if item.is_open and issubclass(item.config.adapter, Briefs)]
+    if same and names and internal.is_changed(message, json.loads(same.written)):
+        yield f"{', '.join(names)}: the changed briefing goes out with the next update, which a public fact makes"
+
+
+def _remarks(audiences: Mapping[str, Audience]) -> Iterator[str]:
+    """What nobody should find out from those who were not told."""
     for name, audience in audiences.items():
         if audience.bad:
             count = len(audience.bad)
@@ -362,21 +420,3 @@ def _advice(message: Message, past: Past, audiences: Mapping[str, Audience], now
             yield f"{name}: {rows} left out, the first on line {audience.bad[0].line}"
         if not audience.recipients:
             yield f"{name}: nobody in the audience has such an address"
-
-
-def _at_odds(message: Message, now: datetime) -> Iterator[str]:
-    """Facts that the status, or the clock, contradicts."""
-    status = message.status
-    if status is Status.IDENTIFIED and message.cause == UNKNOWN:
-        yield "the status is identified, yet the cause is unknown: no text says that it was found"
-    if status in {Status.INVESTIGATING, Status.IDENTIFIED} and message.ended_at:
-        yield f"ended_at is left unsaid while the status is {status}"
-    if message.window and not status.is_maintenance and status is not Status.RETRACTED:
-        yield f"window is left unsaid: {status} is not planned work"
-    if status in {Status.INVESTIGATING, Status.IDENTIFIED, Status.IN_PROGRESS}:
-        if message.eta and message.eta <= now:
-            yield "eta has passed: give a new one, or take it out"
-        if message.started_at and message.started_at > now:
-            yield "started_at is still to come: check its date and offset"
-    if isinstance(message.next_update_at, datetime) and message.next_update_at <= now and not status.is_closing:
-        yield "next_update_at has passed: say when you will really speak next"

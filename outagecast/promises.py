@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from outagecast.config import FIRST, Promise
+from outagecast.channel import FIRST
+from outagecast.config import Promise
 from outagecast.ledger import Heard, Update
 from outagecast.message import parse_moment
 from outagecast.model import DOUBTFUL, PUBLISHED, State, Status
@@ -82,6 +83,7 @@ class Party(NamedTuple):
     name: str
     required: bool = True
     on: Collection[str] | None = None  # the statuses it carries; None where it is not configured any more
+    is_public: bool = False  # then what is counted are posts
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Row:
     since: datetime | None = None
     due: Due | None = None
     overdue: bool = False
+    is_public: bool = False  # as in Party
 
     def as_json(self) -> dict[str, Any]:
         """The row as one object."""
@@ -267,6 +270,7 @@ def _row(
         since=cells[carries].first_at if carries else None,
         due=due,
         overdue=due is not None and now > due.at,
+        is_public=party.is_public,
     )
 
 

@@ -16,6 +16,10 @@ BUILTIN = {
     "twilio_sms": "outagecast.channels.twilio_sms:TwilioSms",
     "smtp": "outagecast.channels.smtp:Smtp",
     "banner": "outagecast.channels.banner:Banner",
+    "status_page": "outagecast.channels.status_page:StatusPage",
+    "phone_script": "outagecast.channels.phone_script:PhoneScript",
+    "briefing": "outagecast.channels.briefing:Briefing",
+    "briefing_mail": "outagecast.channels.briefing_mail:BriefingMail",
 }
 ENTRY_POINTS = "outagecast.channels.v1"
 STATED = ("kind", "parts", "addresses", "escapes", "semantics", "imports")  # what the core asks a class, unmade

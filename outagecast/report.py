@@ -10,12 +10,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from outagecast import measure, promises, registry, render, score
+from outagecast import measure, promises, registry, render, score, spelling
 from outagecast.changes import Change, Earlier
 from outagecast.config import ChannelConfig, Price, Promise
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
 from outagecast.ledger import Entry, Ledger, Opening, Update
-from outagecast.model import DOUBTFUL, PUBLISHED, Difference, ReadBack, State, Variant
+from outagecast.model import DOUBTFUL, PUBLISHED, Difference, ReadBack, Receipt, State, Variant, posts
 from outagecast.plan import Plan
 from outagecast.promises import Course, Party, Row
 
@@ -191,11 +191,13 @@ def _stamp(time: datetime | None) -> str | None:
 
 
 def _variant(variant: Variant, previous: Earlier | None) -> dict[str, Any]:
+    spelled = spelling.of(variant)
     return {
         "language": variant.language,
         "parts": dict(variant.parts),
         "measures": {
-            part: measured.as_json() for part, measured in render.measures(variant.kind, variant.parts).items()
+            part: measured.as_json() | {"spelling": spelled[part].as_json() if part in spelled else None}
+            for part, measured in render.measures(variant.kind, variant.parts, variant.language).items()
         },
         "rung": variant.rung,
         "source": variant.source,
@@ -221,6 +223,7 @@ def planned(
         words = [variant for variant in variants if variant.channel == channel.name]
         if channel.name in recorded:
             readers = Counter(target.language for target in channel.targets)
+            readers = Counter({item.language: readers[item.language] * len(posts(item.parts)) for item in words})
             reports.append(replace(recorded[channel.name], cost=_cost(channel.config, words, readers)))
             continue
         tally = states.get(channel.name, Counter())
@@ -263,6 +266,9 @@ def recorded(
         worst = ledger.entries(incident, number, name, {state})
         entry = worst[0] if worst else None
         due = ledger.next_try(incident, number, name) or _settled_at(entry, variants[0].kind)
+        if state is State.FAILED and due is None:  # what waits for a post that failed has failed with it
+            counts = counts._replace(failed=counts.failed + counts.pending, pending=0)
+        receipt = _receipt(ledger, incident, number, name, entry)
         reports.append(
             ChannelReport(
                 channel=name,
@@ -273,11 +279,11 @@ def recorded(
                 required=channels[name].options.required if name in channels else False,
                 unchanged=bool(tally[State.UNCHANGED, False]),
                 differs=_is_drift(counts),
-                provider_id=entry.receipt.provider_id if entry and entry.receipt else None,
-                url=entry.receipt.url if entry and entry.receipt else None,
+                provider_id=receipt.provider_id if receipt else None,
+                url=receipt.url if receipt else None,
                 attempts=max((item.attempts for item in worst), default=0),
                 changed_at=max((item.changed_at for item in worst), default=None),
-                error=entry.reason if entry and state not in PUBLISHED - DRIFTED else None,
+                error=_reason(entry) if entry and state not in PUBLISHED - DRIFTED else None,
                 # Whom the provider refused for their own reason, no resume tries again.
                 next_action=None
                 if state is State.FAILED and not counts.failed
@@ -288,6 +294,21 @@ def recorded(
             )
         )
     return reports
+
+
+def _receipt(ledger: Ledger, incident: str, number: int, channel: str, entry: Entry | None) -> Receipt | None:
+    """Of what became of ``entry``; of a thread whose second post it is, that of the first where it has none."""
+    if entry is None:
+        return None
+    if entry.receipt or not entry.delivery.is_second:
+        return entry.receipt
+    out = ledger.entries(incident, number, channel, PUBLISHED)
+    return next((other.receipt for other in out if other.delivery.language == entry.delivery.language), None)
+
+
+def _reason(entry: Entry) -> str | None:
+    """Why it is in its state; it could be taken for that of the first post."""
+    return f"its second post: {entry.reason}" if entry.reason and entry.delivery.is_second else entry.reason
 
 
 def _settled_at(entry: Entry | None, kind: str) -> datetime | None:
@@ -369,7 +390,10 @@ def course(
         tallies.setdefault((item.channel, item.number), Counter())[item.state, item.refused] += item.count
     matrix = promises.cells(heard, {where: _summary(tally)[0] for where, tally in tallies.items()})
     known = sorted(channels.values(), key=lambda channel: channel.is_bulk)
-    parties = [Party(channel.name, channel.options.required, channel.options.on or ()) for channel in known]
+    parties = [
+        Party(channel.name, channel.options.required, channel.options.on or (), not channel.is_bulk)
+        for channel in known
+    ]
     parties += [Party(name, required=False) for name in matrix if name not in channels]
     return score.scored(promises.course(updates, matrix, parties, promise, now))
 

@@ -23,7 +23,7 @@ from outagecast.lane import words_of
 from outagecast.ledger import Carried, Entry, Event, Heard, Ledger, Move, Opening, Past, Reached, Update, every_entry
 from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED, ComponentState, State, Status, Variant, digest_of
-from outagecast.plan import Plan, PlannedChannel, Reason, Target, Words, with_defaults
+from outagecast.plan import Plan, PlannedChannel, Reason, Target, Words, digests, with_defaults
 from outagecast.template import Book
 
 _ALARMS = frozenset({Status.INVESTIGATING, Status.IDENTIFIED, Status.SCHEDULED, Status.IN_PROGRESS})
@@ -31,7 +31,6 @@ _REACHED = PUBLISHED | DOUBTFUL
 
 # What a correction needs of the alarm. The rest was written for a real one: its apology, say, or words by hand.
 _KEPT = ("incident", "title", "summary", "components", "window", "started_at", "contact", "translations")
-_TRANSLATED = ("title", "summary", "components")
 _BY_HAND = "outagecast announce MESSAGE --status retracted"
 
 
@@ -40,7 +39,7 @@ def draw(past: Past, reached: Sequence[Reached], heard: Iterable[Heard], config:
 
     Raises PlanError where nothing that was said can be quoted as wrong.
     """
-    newest = past.updates[-1]
+    newest, reached = past.updates[-1], _by_person(reached)
     retractions = {update.number for update in past.updates if update.status is Status.RETRACTED}
     last = newest.number if newest.number in retractions else None
     lacking = [
@@ -61,7 +60,7 @@ def draw(past: Past, reached: Sequence[Reached], heard: Iterable[Heard], config:
         channels = tuple(_open(past, known, targets))
         said = _as_said(newest, config)
         whole = (newest.number, False, newest.opened_at, None, config.organisation, channels)
-        return Plan(said, *whole, warnings=stranded)
+        return Plan(said, *whole, groups=config.components, warnings=stranded)
     alarms = _alarms(past)
     numbers: dict[str, set[int]] = {}
     for its in heard:
@@ -72,8 +71,21 @@ def draw(past: Past, reached: Sequence[Reached], heard: Iterable[Heard], config:
         for name, its in targets.items()
         if its
     )
-    said = _taken_back(alarms[-1], config)
-    return Plan(said, newest.number + 1, True, now, None, config.organisation, channels, warnings=stranded)
+    said = _taken_back(alarms, config)
+    whole = (newest.number + 1, True, now, None, config.organisation, channels)
+    return Plan(said, *whole, groups=config.components, warnings=stranded)
+
+
+def _by_person(reached: Iterable[Reached]) -> list[Reached]:
+    """Each person once, however many languages they were told in, in that of their newest word; each public post."""
+    its: dict[tuple[str, str, str], Reached] = {}
+    for item in reached:
+        who = item.channel, item.target, "" if item.target else item.language
+        both = [its.get(who, item), item]
+        newest = max(both, key=lambda one: (one.number or 0, one.owed or 0))
+        owed = max(one.owed or 0 for one in both)
+        its[who] = newest._replace(owed=owed or None)
+    return list(its.values())
 
 
 def _public_first(channels: Iterable[ChannelConfig]) -> list[str]:
@@ -108,7 +120,7 @@ def _channel(
     if not alarms:
         return PlannedChannel(config, tuple(targets), carried)
     earlier = tuple(Said(json.loads(alarm.written), alarm.opened_at) for alarm in alarms)
-    return PlannedChannel(config, tuple(targets), carried, words=Words(_taken_back(alarms[-1], settings), earlier))
+    return PlannedChannel(config, tuple(targets), carried, words=Words(_taken_back(alarms, settings), earlier))
 
 
 def _as_said(update: Update, config: Config) -> Message:
@@ -116,16 +128,22 @@ def _as_said(update: Update, config: Config) -> Message:
     return with_defaults(message.check(document.parse(name, update.written, MessageError)), config)
 
 
-def _taken_back(alarm: Update, config: Config) -> Message:
-    """The message that calls an alarm wrong."""
-    written: dict[str, Any] = json.loads(alarm.written)
+def _taken_back(alarms: Sequence[Update], config: Config) -> Message:
+    """The message that calls the last of some alarms wrong; in each language, the last that was said in it."""
+    written: dict[str, Any] = json.loads(alarms[-1].written)
     facts = {name: written[name] for name in _KEPT if name in written}
     facts["status"] = Status.RETRACTED.value
     facts["components"] = dict.fromkeys(written.get("components", {}), ComponentState.OPERATIONAL.value)
-    facts["translations"] = {
-        language: {name: its[name] for name in _TRANSLATED if name in its}
-        for language, its in written.get("translations", {}).items()
-    }
+    facts["translations"] = {}
+    for alarm in alarms:
+        for language, its in json.loads(alarm.written).get("translations", {}).items():
+            if {"title", "summary"} <= its.keys():
+                names = its.get("components", {}).items()
+                facts["translations"][language] = {
+                    "title": its["title"],
+                    "summary": its["summary"],
+                    "components": {name: called for name, called in names if name in facts["components"]},
+                }
     text = json.dumps({name: fact for name, fact in facts.items() if fact}, ensure_ascii=False)
     return with_defaults(message.check(document.parse("retraction", text, MessageError)), config)
 
@@ -164,11 +182,12 @@ def _said_by(
         return briefer, render.variants(replace(plan, channels=(briefer,)), templates, books)
 
 
-def openings(plan: Plan, retractions: Collection[int]) -> Iterator[Opening]:
-    """One delivery for everybody the incident was meant for; ready where it got there, whatever `on:` says.
+def openings(plan: Plan, variants: Iterable[Variant], retractions: Collection[int]) -> Iterator[Opening]:
+    """A delivery of each post for everybody it was meant for; ready where the incident got, whatever `on:` says.
 
     ``retractions`` are the updates that took it back. It never expires: late is better than to leave a false alarm.
     """
+    words = digests(variants)
     for channel in plan.channels:
         for target in channel.targets if not channel.is_open else ():
             carried = channel.carried.get(target)
@@ -177,7 +196,8 @@ def openings(plan: Plan, retractions: Collection[int]) -> Iterator[Opening]:
                 state, reason = State.SKIPPED, Reason.NOT_ANNOUNCED
             elif carried.update in retractions:
                 state, reason = State.SKIPPED, Reason.TAKEN_BACK
-            yield Opening(channel.name, target.address, target.language, state, reason, None)
+            for post in target.posts(words.get((channel.name, target.language), ())):
+                yield Opening(channel.name, post.address, post.language, state, reason, None)
 
 
 def opened(plan: Plan, digest: str, by: str) -> Update:

@@ -16,6 +16,7 @@ from urllib.parse import quote, quote_plus
 from outagecast.errors import ConfigError, Problem
 
 SCHEMES = ("env:", "file:", "keyring:")
+REFERENCE = "^(env:.|file:.|keyring:.*/)"  # found in every reference, for editors
 MASK = "***"
 LEAST = 4  # characters: shorter ones would blot out ordinary words
 LEAST_CODED = 8

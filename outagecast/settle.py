@@ -15,11 +15,14 @@ from outagecast.model import DOUBTFUL, Receipt, State
 
 
 def doubtful(ledger: Ledger, slug: str, channel: str, target: str | None) -> tuple[int, list[Entry]]:
-    """The newest update that is in doubt on a channel, and its deliveries in doubt. Raises UsageError for none."""
+    """The newest update that is in doubt on a channel, and its deliveries in doubt; of a thread one post after another.
+
+    Raises UsageError for none.
+    """
     for update in reversed(ledger.past(slug, ()).updates):
         entries = every_entry(ledger, slug, update.number, channel, DOUBTFUL)
         if chosen := [entry for entry in entries if target in {None, entry.delivery.target}]:
-            return update.number, chosen
+            return update.number, [entry for entry in chosen if not entry.delivery.is_second] or chosen
     raise UsageError(Problem(f"nothing of {slug} is in doubt on {channel}", f"outagecast status {slug}"))
 
 

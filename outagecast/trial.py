@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from outagecast import audience, plan, render
+from outagecast import audience, plan, render, translations
 from outagecast.audience import Audience
 from outagecast.channel import Channel
 from outagecast.clock import Clock
@@ -65,6 +65,7 @@ def prepare(
     *,
     only: Collection[str] = (),
     without: Collection[str] = (),
+    left_out: Sequence[str] = (),
     clock: Clock,
 ) -> list[Trial]:
     """The stamped texts that ``address`` would get, one a channel and language. Raises every error of the message.
@@ -72,6 +73,7 @@ def prepare(
     Raises UsageError for what is not an address, or one that no channel sends to.
     """
     column, target = recipient(address)
+    config = translations.leave_out(config, left_out)
     channels = [channel for channel in plan.select(config, only, without) if channel.adapter.addresses == column]
     if not channels:
         what = "a phone number" if column == "phone" else "an e-mail address"

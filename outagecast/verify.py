@@ -22,7 +22,7 @@ from outagecast.clock import Clock, Timer
 from outagecast.errors import ConfigError, ConflictError, Rejected, Unavailable
 from outagecast.lane import Progress, words_of
 from outagecast.ledger import Entry, Event, Ledger, Move, every_entry
-from outagecast.model import PUBLISHED, Delivery, Difference, Published, ReadBack, Receipt, State
+from outagecast.model import PUBLISHED, Delivery, Difference, Published, ReadBack, Receipt, State, in_second
 from outagecast.secret import redact
 from outagecast.text import clean, folded, printable
 
@@ -100,7 +100,8 @@ def judged(delivery: Delivery, kind: str, seen: Published | None) -> Look:
     for part, text in shown.items():
         if text != sent.get(part, ""):
             before, after = readable(kind, part, sent.get(part, "")[:LONGEST_TEXT], text[:LONGEST_TEXT])
-            difference = Difference(delivery.language, part, _safe(sent.get(part, "")), _safe(text))
+            name = in_second(part) if delivery.is_second else part
+            difference = Difference(delivery.language, name, _safe(sent.get(part, "")), _safe(text))
             return Look(ReadBack.DIFFERENT, _in_short(before, after), difference=difference)
     if seen and not seen.is_final:
         return Look(ReadBack.UNCONFIRMED)

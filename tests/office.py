@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from tests.conftest import Bank
 
 SLUG = "card-payments"
+ROMANIAN: dict[str, Any] = {  # what the bank's message says
+    "title": "Plățile nu merg",
+    "summary": "Cardurile sunt refuzate.",
+    "components": {"Card payments": "Plăți cu cardul"},
+    "workaround": ["Bancomatele merg."],
+    "apology": "Ne pare rău.",
+}
 SHIPPED = Path(next(iter(outagecast.templates.__path__))) / "en"
 
 
@@ -68,11 +75,18 @@ class Office:
         for app in self._opened:
             app.close()
 
-    def prepare(self, *channels: str, correct: bool = False, reopen: bool = False, **facts: Any) -> Prepared:
+    def prepare(
+        self,
+        *channels: str,
+        correct: bool = False,
+        reopen: bool = False,
+        left_out: tuple[str, ...] = (),
+        **facts: Any,
+    ) -> Prepared:
         """What announcing would do; ``facts`` change the message, and None takes one out."""
         self.bank.write(**facts)
         self.said = message.load(self.bank.folder / "incident.yaml", zone=self.app.config.organisation.timezone)
-        return self.app.prepare(self.said, only=channels, correct=correct, reopen=reopen)
+        return self.app.prepare(self.said, only=channels, left_out=left_out, correct=correct, reopen=reopen)
 
     def announce(self, *channels: str, control: Control | None = None, **facts: Any) -> Report:
         return self.app.announce(self.prepare(*channels, **facts), self.said, control or Control())
@@ -93,7 +107,7 @@ class Office:
         self.bank.config["organisation"]["languages"] = ["en", "ro"]
         self.bank.config["templates"] = "words"
         self.bank.config["channels"] = {"x": self.bank.config["channels"]["x"] | {"languages": ["en", "ro"]}}
-        self.bank.write(translations={"ro": {"title": "Plățile nu merg", "summary": summary}})
+        self.bank.write(translations={"ro": {**ROMANIAN, "summary": summary}})
         self.open()
 
     def words(self, *, correct: bool = True, **facts: Any) -> dict[str, str]:

@@ -67,7 +67,7 @@ def test_a_bank_in_order_is_ok_in_every_line(bank: Bank, look: Callable[..., lis
 
     assert not_ok(items) == []
     assert [item.name for item in items] == [
-        *("config", "templates", "audience of sms", "audience of email", "ledger", "disk"),
+        *("config", "templates", "playbooks", "audience of sms", "audience of email", "ledger", "disk"),
         *("x", "facebook", "sms", "email", "banner", "clock"),
     ]
     assert check.judge(items) is ExitCode.DONE
@@ -191,6 +191,36 @@ def test_a_template_that_is_broken_for_some_messages_is_found(
     broken(bank, "x.text.j2", lambda text: text.replace(opening, trap))
 
     assert "nonsense" in of(look("x"), "templates").words
+
+
+def test_templates_that_are_not_where_the_config_says_are_missed(bank: Bank, look: Callable[..., list[Item]]) -> None:
+    bank.config["templates"] = "my-tempaltes"
+
+    found = of(look("x"), "templates")
+
+    missing = bank.folder / "my-tempaltes"
+    words = f"there is no folder {missing}, which should hold your templates"
+    assert (found.verdict, found.words) == (WRONG, words)
+
+
+def test_a_playbook_that_does_not_fit_is_named(bank: Bank, look: Callable[..., list[Item]]) -> None:
+    opening = "{% block scheduled %}"
+    broken(bank, "x.text.j2", lambda text: text.replace(opening, f"{opening}{'too long ' * 40}"))
+
+    items = [item for item in look("x") if item.area is Area.PLAYBOOKS]
+
+    assert [(item.name, item.verdict) for item in items] == [("planned-maintenance", WARN)]
+    assert "too long for x" in items[0].words
+
+
+def test_a_playbook_that_takes_something_back_is_tried_as_if_it_had_been_said(
+    bank: Bank, look: Callable[..., list[Item]]
+) -> None:
+    opening = "{% block retracted %}"
+    trap = f"{opening}{{% if first %}}{'too long ' * 40}{{% endif %}}"
+    broken(bank, "x.text.j2", lambda text: text.replace(opening, trap))
+
+    assert of(look("x"), "playbooks").verdict is OK
 
 
 def test_a_promised_language_without_templates_is_wrong_for_every_channel_that_speaks_it(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from outagecast import config
-from outagecast.config import Config, Price
+from outagecast import config, registry
+from outagecast.config import EVERY_STATUS, Config, Price
 from outagecast.errors import ConfigError
 from outagecast.model import Status
 
@@ -143,7 +144,7 @@ def test_what_is_said_is_taken(load: Load) -> None:
         found.options.on,
         found.options.languages,
         found.options.links,
-    ) == (("investigating", "resolved"), ("ro",), True)
+    ) == (("investigating", "resolved"), ("ro",), EVERY_STATUS)
     assert (timedelta(minutes=90), False, False, 10.0) == (
         found.options.expires,
         found.options.enabled,
@@ -163,7 +164,8 @@ def test_what_is_said_is_taken(load: Load) -> None:
     ],
 )
 def test_a_required_setting_that_is_missing_is_named(refusal: Refusal, name: str, setting: str) -> None:
-    assert [f'5:5: "{setting}" is missing'] == refusal(one(name, **{setting: ""}))
+    (problem,) = refusal(one(name, **{setting: ""}))
+    assert re.fullmatch(rf'5:5: "{setting}" is missing \(.{{8,}}\)', problem)
 
 
 @pytest.mark.parametrize(
@@ -188,12 +190,14 @@ def test_a_required_setting_that_is_missing_is_named(refusal: Refusal, name: str
         ("x", {"acess_token": "env:K"}, '10:5: unknown key "acess_token" (did you mean "access_token"?)'),
         ("sms", {"audiance": "customers"}, '10:5: unknown key "audiance" (did you mean "audience"?)'),
         ("banner", {"requird": "false"}, '7:5: unknown key "requird" (did you mean "required"?)'),
-        ("banner", {"colour": "red"}, '7:5: unknown key "colour" (expected one of: path, public_url, audience'),
+        ("banner", {"colour": "red"}, '7:5: unknown key "colour" (expected one of: ahead, closing, json, path'),
         ("sms", {"audience": ""}, '"sms" reaches people one by one, so it needs "audience" (one of: customers)'),
         ("sms", {"audience": "custmers"}, 'there is no audience "custmers" (did you mean "customers"?)'),
         ("banner", {"audience": "customers"}, "7:15: banner is public and takes no audience (remove the line)"),
         ("banner", {"on": "[first, resolvd]"}, '7:17: "resolvd" is not a status; did you mean "resolved"?'),
         ("banner", {"on": "first"}, "7:9: expected a list, such as [one, two], not text"),
+        ("x", {"links": "perhaps"}, "10:12: expected a list, such as [one, two], not text"),
+        ("x", {"links": "[first, resolvd]"}, '10:20: "resolvd" is not a status; did you mean "resolved"?'),
         ("banner", {"on": "[]"}, "7:9: expected at least one"),
         ("banner", {"languages": "[fr]"}, '7:17: "fr" is not promised (the organisation promises en, ro)'),
         ("banner", {"languages": "[en, en]"}, '7:16: "en" stands twice'),
@@ -279,7 +283,7 @@ def test_all_problems_are_named_at_once_in_the_order_of_the_file(refusal: Refusa
         "  fax: {kind: fax}\n  page:\n  b: {kind: banner, path: p, audience: q}\n  t: text\n"
     )
     assert refusal(text) == [
-        '1:15: "name" is missing (as customers know you)',
+        '1:15: "name" is missing (your name, as customers know you)',
         '1:16: unknown key "nam" (did you mean "name"?)',
         '1:34: "Australia/Sidney" is not a time zone; did you mean "Australia/Sydney"?',
         "1:63: expected at least one",
@@ -290,7 +294,7 @@ def test_all_problems_are_named_at_once_in_the_order_of_the_file(refusal: Refusa
         "5:13: expected `name: value` lines, not a list",
         '7:3: "X" is not a channel name (small letters, digits, - and _, such as x or sms-staff)',
         "8:59: a secret must be a reference: env:NAME, file:PATH or keyring:SERVICE/NAME",
-        '9:15: there is no kind "fax" (expected one of: x, facebook, twilio_sms, smtp, banner)',
+        f'9:15: there is no kind "fax" (expected one of: {", ".join(registry.kinds())})',
         '10:3: "page" has no settings (give it a kind)',
         "11:40: banner is public and takes no audience (remove the line)",
         "12:6: expected the channel's settings (such as {kind: x, api_key: env:X_API_KEY})",
@@ -366,3 +370,16 @@ def test_any_bytes_are_a_config_or_an_error_of_ours(tmp_path: Path, content: byt
     with contextlib.suppress(ConfigError):
         config.load(path)
     assert time.monotonic() - began < 1
+
+
+def test_what_is_for_staff_only_may_not_lie_among_the_pages_of_the_public(refusal: Refusal) -> None:
+    said = refusal(
+        HEAD + "channels:\n"
+        "  page: {kind: status_page, path: public/status}\n"
+        "  briefing: {kind: briefing, path: public/status/staff/briefing.html}\n"
+        "  other: {kind: briefing, path: internal/briefing.html}\n"
+    )
+
+    assert said == [
+        "7:28: the public would read it: page publishes what is in that folder (put it into a folder of its own)"
+    ]

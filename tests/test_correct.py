@@ -18,7 +18,7 @@ from outagecast.ledger import Event
 from outagecast.model import State, Status
 from outagecast.rehearsal import Reply
 from tests.conftest import Bank
-from tests.office import SLUG, Office, by_name, states, texts
+from tests.office import ROMANIAN, SLUG, Office, by_name, states, texts
 
 RIGHT: dict[str, Any] = {"workaround": ["Only transfers in our app still work."]}
 
@@ -85,11 +85,11 @@ def test_who_never_had_the_wrong_words_gets_the_right_ones_by_the_usual_rules(of
 def test_a_channel_whose_own_words_were_not_wrong_says_nothing(office: Office) -> None:
     office.announce()
 
-    report = office.correct(components={"Card payments": "partial_outage"})  # which only the mail states
+    report = office.correct(components={"Card payments": "partial_outage"})  # which only long texts state
 
     assert states(report) == {
         "x": "unchanged",
-        "facebook": "unchanged",
+        "facebook": "accepted",
         "banner": "unchanged",
         "sms": "unchanged",
         "email": "accepted",
@@ -104,7 +104,7 @@ def test_a_wrong_translation_is_put_right_for_those_who_read_it_alone(office: Of
     office.speak_romanian("Conturile sunt goale.", english="Correction:", romanian="Rectificare:")
     office.announce()
 
-    office.correct(translations={"ro": {"title": "Plățile nu merg", "summary": "Cardurile sunt refuzate."}})
+    office.correct(translations={"ro": ROMANIAN})
 
     *_, last = office.bank.providers.x.posts
     assert last.text.startswith("Rectificare: Cardurile sunt refuzate.")

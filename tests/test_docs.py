@@ -13,7 +13,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -22,7 +22,21 @@ import click
 import jinja2
 import pytest
 
-from outagecast import app, check, config, facts, message, promises, registry, remind, render, schema, score
+from outagecast import (
+    app,
+    check,
+    config,
+    facts,
+    ladder,
+    message,
+    playbook,
+    promises,
+    registry,
+    remind,
+    rules,
+    schema,
+    score,
+)
 from outagecast.changes import Change, Earlier
 from outagecast.channel import Carries
 from outagecast.cli import COMMANDS, cli
@@ -123,7 +137,29 @@ def test_a_fact_of_few_words_names_them_all(fact: str, words: list[str]) -> None
 def test_every_key_of_the_config_has_a_row_and_every_row_a_key() -> None:
     documented = [names(row[0])[0] for row in rows("docs/config.md", "key")]
 
-    assert sorted(documented) == sorted(keys(config._File))
+    assert sorted(documented) == sorted(keys(config.File))
+
+
+def test_every_rule_of_advice_has_a_row_in_its_order_and_its_lesson_another() -> None:
+    documented = [[names(row[0])[0], *row[1:]] for row in rows("docs/advice.md", "rule")]
+    lessons = [int(row[0]) for row in rows("docs/advice.md", "lesson")]
+
+    assert documented == [[rule.name, str(rule.lesson), rule.wants] for rule in rules.RULES]
+    assert lessons == sorted({rule.lesson for rule in rules.RULES})
+
+
+def test_the_advice_in_the_documents_can_be_configured(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", text("docs/advice.md"), flags=re.DOTALL)
+    path = tmp_path / "outagecast.yaml"
+    rest = "organisation: {name: A, timezone: UTC}\nchannels: {banner: {kind: banner, path: b.html}}\n"
+    path.write_text("\n".join([rest, *blocks]), encoding="utf-8")
+
+    found = config.load(path)
+
+    assert found.promise.require
+    assert found.advice.words["en"]
+    assert found.advice.allow
+    assert found.advice.ignore
 
 
 def test_every_option_of_a_channel_has_a_row_and_every_row_an_option() -> None:
@@ -171,10 +207,12 @@ def test_a_channels_page_has_every_setting_with_its_default(kind: str) -> None:
 
     expected = {}
     for setting in fields(registry.settings_class(kind)):
-        if setting.default is MISSING:
+        if setting.default is MISSING and setting.default_factory is MISSING:
             default = "required"
-        elif setting.default is None:
+        elif setting.default_factory is not MISSING or setting.default is None:
             default = "none"
+        elif isinstance(setting.default, timedelta):
+            default = f"`{setting.default // timedelta(hours=1)}h`"
         else:
             default = f"`{str(setting.default).lower() if isinstance(setting.default, bool) else setting.default}`"
         expected[setting.name.rstrip("_")] = default
@@ -223,7 +261,8 @@ def test_every_state_is_documented_with_its_word_on_the_screen() -> None:
 
 def everything() -> Report:
     """A report in which nothing is left out."""
-    variant = Variant("x", "x", "en", {"text": "Cards are declined."}, 1, "en/x", ("summary",), ("cause",))
+    said, before = {"text": "Cards - all - are declined."}, {"text": "Cards – all – are declined."}
+    variant = Variant("sms", "twilio_sms", "en", said, 1, "en/twilio_sms", ("summary",), ("cause",), unfitted=before)
     cost = Cost(1, config.Price(Decimal("0.05"), "AUD"))
     channel = ChannelReport("x", "x", State.ACCEPTED, Counts(planned=1), 1, variants=(variant,), cost=cost)
     channel = dataclasses.replace(channel, difference=Difference("en", "text", "Cards are declined.", "Cards work."))
@@ -286,6 +325,39 @@ def test_every_key_of_a_checks_json_has_a_row_and_every_row_a_key() -> None:
     assert set(check.Area) | set(check.Verdict) <= {name for row in table for name in names(row[1])}
 
 
+# --- playbooks
+
+
+def test_every_key_of_a_playbooks_head_has_a_row_and_every_row_a_key() -> None:
+    assert [names(row[0])[0] for row in rows("docs/playbooks.md", "head")] == list(schema.keys_of(playbook.Head))
+
+
+def test_the_shipped_playbooks_are_listed_with_what_they_are_for() -> None:
+    shipped = [playbook.find(name, None, SIX_FORTY) for name in sorted(playbook.paths(None))]
+
+    listed = [(names(row[0])[0], row[1], names(row[2])[0]) for row in rows("docs/playbooks.md", "scenario")]
+
+    assert listed == [(book.name, book.head.title, book.facts["status"]) for book in shipped]
+
+
+def test_the_playbook_on_its_page_is_a_good_one_and_whole(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(playbook:.*?)```", text("docs/playbooks.md"), flags=re.DOTALL)
+    path = tmp_path / "card-payments.yaml"
+    path.write_text(example, encoding="utf-8")
+
+    assert playbook.load(path, None, SIX_FORTY).languages == ["en", "ro"]
+
+
+def test_every_key_of_news_json_has_a_row_and_every_row_a_key(
+    clone: Path, shell: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    listed = json.loads(shell("outagecast --config config.example.yaml new --json").stdout)
+    written = json.loads(shell("outagecast --config config.example.yaml new card-payments --json").stdout)
+
+    assert {names(row[0])[0] for row in rows("docs/json.md", "playbook")} == {*leaves(listed["playbooks"][0])}
+    assert {names(row[0])[0] for row in rows("docs/json.md", "new")} == {*leaves(written)}
+
+
 # --- templates
 
 
@@ -294,14 +366,17 @@ def test_everything_a_template_may_name_is_documented() -> None:
     given = facts.context(said, Wording("en", ZoneInfo("UTC"), SIX_FORTY), None, links=True)
     documented = {name for row in rows("docs/templates.md", "name") for name in names(row[0])}
 
-    assert documented == {*given, "organisation", "first", "rung", "parts", "say"}
+    beside = {"organisation", "first", "update", "groups", "languages", "components_named", "briefing"}
+    beside |= {"rung", "parts", "say"}
+    assert documented == {*given, *beside}
 
 
 def test_the_rungs_are_documented() -> None:
     page = text("docs/templates.md")
 
-    assert f"up to {render.RUNGS}; the first that fits" in page
-    assert f"If rung {render.RUNGS} is too long" in page
+    assert f"up to {ladder.RUNGS}; the first that fits" in page
+    assert f"If rung {ladder.RUNGS} is too long" in page
+    assert [row[0] for row in rows("docs/templates.md", "rung")] == [str(rung) for rung in range(2, ladder.RUNGS + 1)]
 
 
 def test_every_filter_of_ours_is_documented() -> None:
@@ -358,11 +433,17 @@ def real_paths(written: str) -> Iterator[str]:
             yield written.replace("<kind>", kind).replace("<part>", part).replace("<language>", "en")
 
 
+def places(path: str) -> list[Path]:
+    """Where a path may be: of a template, also among what every language shares."""
+    shared = path.replace("templates/en/", "templates/shared/")
+    return [root / name for root in (ROOT, SOURCES) for name in (path, shared)]
+
+
 @pytest.mark.parametrize(
     ("page", "written"), [(page, written) for page in MAP for written in sorted(written_paths(page))]
 )
 def test_a_path_that_leads_through_the_repo_exists(page: str, written: str) -> None:
-    missing = [path for path in real_paths(written) if not (ROOT / path).exists() and not (SOURCES / path).exists()]
+    missing = [path for path in real_paths(written) if not any(map(Path.exists, places(path)))]
 
     if missing and not (SOURCES / "outagecast").is_dir():
         pytest.skip(f"{missing[0]} is not in the sdist, and the sources are away; OUTAGECAST_SOURCES may name them")
@@ -428,6 +509,9 @@ def test_a_command_at_a_prompt_can_be_typed(line: str) -> None:
     if words[0] == "--config":
         words = words[2:]
     command = cli.get_command(click.Context(cli), words[0])
+    while isinstance(command, click.Group):
+        words = words[1:]
+        command = command.get_command(click.Context(command), words[0])
 
     assert command
     assert command.make_context(words[0], words[1:], obj=None).params

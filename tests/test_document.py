@@ -89,19 +89,19 @@ def test_a_repeated_key_is_named_at_every_depth() -> None:
     ids=range(21),
 )
 def test_what_cannot_be_read_is_named_where_it_stands(text: str, problem: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     found = problems(text)
     assert len(found) == 1
     assert problem in found[0]
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_bomb_of_aliases_is_refused_and_never_unfolded() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     bomb = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
     assert problems(bomb)[0] == "m.yaml:1:4: an anchor (write the value out, in quotes if it begins with &)"
     assert len(problems(bomb)) == 25
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_more_problems_than_anybody_reads_are_counted() -> None:

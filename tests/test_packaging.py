@@ -91,6 +91,7 @@ def test_the_lock_names_no_address_and_every_direct_dependency() -> None:
     wanted = [
         *project["dependencies"],
         *project["optional-dependencies"]["keyring"],
+        *project["optional-dependencies"]["s3"],
         *PYPROJECT["dependency-groups"]["dev"],
         *PYPROJECT["build-system"]["requires"],
     ]

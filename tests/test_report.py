@@ -316,7 +316,7 @@ def test_the_json_has_the_shape_that_runbooks_read(judged: Judge) -> None:
         {
             "language": "en",
             "parts": {"text": "Cards fail."},
-            "measures": {"text": {"length": 11, "limit": 280, "unit": "X characters"}},
+            "measures": {"text": {"length": 11, "limit": 280, "unit": "X characters", "spelling": None}},
             "rung": 1,
             "source": "en/x.text.j2",
             "facts": {"carried": ["title"], "left_out": ["cause"]},

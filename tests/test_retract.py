@@ -349,7 +349,7 @@ def test_every_language_is_told_in_its_own(office: Office) -> None:
     office.retract()
 
     assert len(office.bank.providers.x.posts) == 4
-    assert any("v-am spus: “Cardurile sunt refuzate.”" in post.text for post in office.bank.providers.x.posts)
+    assert any("v-am spus: „Cardurile sunt refuzate.”" in post.text for post in office.bank.providers.x.posts)
 
 
 @pytest.mark.parametrize("status", ["investigating", "scheduled"])

@@ -173,15 +173,19 @@ def test_a_broken_ledger_is_not_replaced(shell: Shell, bank: Bank) -> None:
     assert [call.split(".")[0] for call in calls(done)] == ["CALL: The ledger cannot be used"]
 
 
-def test_while_somebody_else_announces_they_are_to_be_talked_to(shell: Shell, bank: Bank) -> None:
-    bank.providers.x.delay = 3
-    other = bank.start("announce", "incident.yaml", "--yes", "--channel", "x")
+def until_it_posts(bank: Bank) -> None:
     until = time.monotonic() + 15
-    while not (bank.folder / "outagecast.db").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    time.sleep(0.5)
+    while not bank.is_posting("x"):
+        assert time.monotonic() < until, "it never asked X to publish"
+        time.sleep(0.02)
 
-    done = shell.announce("--channel x")
+
+def test_while_somebody_else_announces_they_are_to_be_talked_to(shell: Shell, bank: Bank) -> None:
+    with bank.providers.x.holding():
+        other = bank.start("announce", "incident.yaml", "--yes", "--channel", "x")
+        until_it_posts(bank)
+
+        done = shell.announce("--channel x")
 
     assert done.returncode == ExitCode.CONFLICT
     assert [call.split(",")[0] for call in calls(done)] == ["CALL: Somebody else is announcing"]
@@ -189,7 +193,6 @@ def test_while_somebody_else_announces_they_are_to_be_talked_to(shell: Shell, ba
 
 
 def test_when_outagecast_is_stopped_the_rest_is_named(shell: Shell, bank: Bank) -> None:
-    bank.providers.x.delay = 2
     with subprocess.Popen(
         ["sh", "announce.sh", "incident.yaml", "--channel", "x"],
         cwd=bank.folder,
@@ -197,10 +200,9 @@ def test_when_outagecast_is_stopped_the_rest_is_named(shell: Shell, bank: Bank) 
         stderr=subprocess.PIPE,
         text=True,
     ) as script:
-        until = time.monotonic() + 15
-        while not bank.is_posting("x") and time.monotonic() < until:
-            time.sleep(0.05)
-        subprocess.run(["pkill", "-TERM", "-P", str(script.pid)], check=True)
+        with bank.providers.x.holding():
+            until_it_posts(bank)
+            subprocess.run(["pkill", "-TERM", "-P", str(script.pid)], check=True)
         _, said = script.communicate(timeout=20)
 
     assert (script.returncode, bank.sent["x"]) == (ExitCode.TERMINATED, 1)

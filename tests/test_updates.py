@@ -133,15 +133,24 @@ def test_problems_point_to_the_update_or_to_the_option() -> None:
     assert sorted(str(problem.file) for problem in caught.value.problems) == ["--set colour", "--status"]
 
 
-def test_a_fact_that_is_translated_must_be_said_anew_in_every_language() -> None:
+def test_what_a_language_still_says_of_a_fact_that_changed_is_taken_out() -> None:
     before = written(cause="unknown", scope="All cards.", apology="We are sorry.", translations=ROMANIAN)
 
-    with pytest.raises(MessageError) as caught:
-        build(before, "cause=A power cut.", "apology=Sorry.", "translations.ro.apology.short=Pardon.")
-    assert [(problem.file, problem.message) for problem in caught.value.problems] == [
-        ("--set cause", "translations.ro.cause still says the old cause"),
-    ]
-    assert caught.value.problems[0].hint == 'give it too: --set "translations.ro.cause=…"'
+    def left(*facts: str) -> set[str]:
+        return set(build(before, *facts)["translations"]["ro"])
+
+    assert left("cause=A power cut.") == {"scope", "apology"}
+    assert left("apology=Sorry.", "translations.ro.apology.short=Pardon.") == {"cause", "scope"}  # the long one is old
+    assert left("scope=All  cards.", "status=identified") == {"cause", "scope", "apology"}
+
+
+def test_of_a_component_only_the_name_is_translated() -> None:
+    names = {"ro": {"components": {"Cards": "Carduri", "App": "Aplicația"}}}
+    before = written(components={"Cards": "major_outage", "App": "partial_outage"}, translations=names)
+
+    said = build(before, "components.Cards=operational", "components.App=")
+
+    assert said["translations"]["ro"]["components"] == {"Cards": "Carduri"}
 
 
 def test_a_fact_is_given_in_its_languages_left_alone_or_taken_out_of_all() -> None:
@@ -157,8 +166,13 @@ def test_a_fact_is_given_in_its_languages_left_alone_or_taken_out_of_all() -> No
 def test_the_same_holds_for_a_file_with_facts_of_the_command_line() -> None:
     raw = written(apology={"short": "Sorry.", "long": "We are sorry."}, translations=ROMANIAN).encode()
 
-    with pytest.raises(MessageError, match=r"translations\.ro\.apology still says the old apology"):
-        message.load("-", stdin=io.BytesIO(raw), facts=["apology.short=We regret it."])
+    old = message.load("-", stdin=io.BytesIO(raw), facts=["apology.short=We regret it."])
+    new = ["apology.short=We regret it.", "translations.ro.apology.short=Regretăm."]
+
+    assert old.translations["ro"].apology is None
+    assert message.load("-", stdin=io.BytesIO(raw), facts=new).translations["ro"].apology == message.Apology(
+        short="Regretăm.", long="Scuze."
+    )
 
 
 # -- which status may follow which ---
@@ -322,6 +336,7 @@ def test_facts_that_changed_are_told_in_the_order_of_the_message() -> None:
         ("We know. one two three four five", "one two three four five", [Edit("We know.", "")]),
         ("one two three four", "five six seven eight", [Edit("", "five six seven eight")]),
         ("", "five six", [Edit("", "five six")]),
+        ("信用卡付款失敗，我們正在調查。", "信用卡付款失敗，我們正在維修。", [Edit("調查。", "維修。")]),
     ],
 )
 def test_words_that_changed_are_told_in_runs_that_can_be_read(before: str, after: str, edits: list[Edit]) -> None:

@@ -21,6 +21,7 @@ from outagecast.errors import ExitCode, OutagecastError, Problem
 # What a command does is written here too, so that --help imports none of them.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Announce": {
+        "new": ("outagecast.cli.new:new", "Write a message from a pre-agreed one."),
         "preview": ("outagecast.cli.announce:preview", "Show what every channel would say; send nothing."),
         "announce": ("outagecast.cli.announce:announce", "Announce an incident on every channel."),
         "resume": ("outagecast.cli.incident:resume", "Finish what was begun."),
@@ -41,6 +42,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "init": ("outagecast.cli.setup:init", "Write a first configuration, message and audience."),
         "check": ("outagecast.cli.setup:check", "Prove that everything is ready; publish nothing."),
         "channels": ("outagecast.cli.setup:channels", "Show what each kind of channel can do and promises."),
+        "page": ("outagecast.cli.page:page", "Build the outage page, look at it, copy it to where it lives."),
+        "schema": ("outagecast.cli.setup:schema", "Print what lets an editor check and complete your files."),
         "completion": ("outagecast.cli.setup:completion", "Print what makes a shell complete commands."),
     },
 }

@@ -31,6 +31,7 @@ class Request(NamedTuple):
     facts: tuple[str, ...]
     only: tuple[str, ...]
     without: tuple[str, ...]
+    left_out: tuple[str, ...]  # languages
     accept_bad_rows: bool
     reopen: bool
     correct: bool
@@ -50,6 +51,7 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
         facts: tuple[str, ...],
         only: tuple[str, ...],
         without: tuple[str, ...],
+        left_out: tuple[str, ...],
         accept_bad_rows: bool,
         reopen: bool,
         correct: bool,
@@ -65,6 +67,7 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
             facts=facts,
             only=only,
             without=without,
+            left_out=left_out,
             accept_bad_rows=accept_bad_rows,
             reopen=reopen,
             correct=correct,
@@ -104,6 +107,13 @@ def _takes_message(command: Callable[..., int]) -> Callable[..., int]:
             multiple=True,
             shell_complete=complete.channels,
             help="Not this channel; repeatable.",
+        ),
+        click.option(
+            *("--without", "left_out"),
+            metavar="LANGUAGE",
+            multiple=True,
+            shell_complete=complete.languages,
+            help="Not in this language; repeatable.",
         ),
         click.option("--accept-bad-rows", is_flag=True, help="Leave out audience rows that cannot be used."),
         click.option(
@@ -298,6 +308,7 @@ class _Session:
             self.said,
             only=request.only,
             without=request.without,
+            left_out=request.left_out,
             accept_bad_rows=request.accept_bad_rows,
             reopen=request.reopen,
             correct=request.correct,

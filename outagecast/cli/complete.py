@@ -29,6 +29,23 @@ def channels(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     return []
 
 
+def languages(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's
+    """The promised languages but the first, in which messages are written."""
+    with contextlib.suppress(Exception):
+        return _fitting(_config(ctx).organisation.languages[1:], incomplete)
+    return []
+
+
+def playbooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's
+    """The scenarios that a message was agreed upon for."""
+    from outagecast import playbook
+
+    found = None
+    with contextlib.suppress(Exception):
+        found = _config(ctx)
+    return _fitting(playbook.paths(found), incomplete)
+
+
 def statuses(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's
     """The statuses that a message can have."""
     from outagecast.model import Status

@@ -186,6 +186,7 @@ class Telling:
     def hang(self, page: Path) -> None:
         """Write the wall."""
         from outagecast import wall
+        from outagecast.rehearsal.wall import of_rehearsal
 
         if self.prepared is None:
             return
@@ -193,7 +194,7 @@ class Telling:
         if self.refused:
             who = "1 customer" if self.refused == 1 else f"{self.refused} customers"
             notes.append(f"{who} got no text message: the number had unsubscribed, and the provider refused it.")
-        seen = wall.of_rehearsal(self.prepared.plan, self.providers, self.shown, at=self._now(), warnings=notes)
+        seen = of_rehearsal(self.prepared.plan, self.providers, self.shown, at=self._now(), warnings=notes)
         wall.write(seen, page)
 
     def _now(self) -> datetime:

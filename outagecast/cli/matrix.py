@@ -145,7 +145,9 @@ def _carries(row: Row, zone: ZoneInfo, now: datetime) -> tuple[str, tuple[str, s
         return ("not known" if row.standing is Standing.UNKNOWN else "nothing"), (mark, colour)
     cell = row.cells[row.carries]
     crowd = ""
-    if cell.planned > 1:
+    if cell.planned > 1 and row.is_public:
+        crowd = "" if cell.is_complete else f", {cell.out} of {cell.planned} posts"
+    elif cell.planned > 1:
         crowd = f", {people(cell.out)}" if cell.is_complete else f", {cell.out:,} of {people(cell.planned)}"
     return f"{row.carries} since {_since(row.since, zone, now)}{crowd}", (mark, colour)
 

@@ -53,13 +53,15 @@ def commands() -> str:
             command = cli.get_command(click.Context(cli), name)
             assert command is not None  # noqa: S101 - for the type checker
             lines += ["", f"### {name}", "", *_help(command, f"outagecast {name}")]
+            for part, within in getattr(command, "commands", {}).items():
+                lines += ["", f"#### {name} {part}", "", *_help(within, f"outagecast {name} {part}")]
     return "\n".join([*lines, ""])
 
 
 def _help(command: click.Command, path: str) -> list[str]:
     settings = {**cli.context_settings, "terminal_width": _COLUMNS, "max_content_width": _COLUMNS}
     top = click.Context(cli, info_name="outagecast", **settings)
-    context = top if command is cli else click.Context(command, top, path.rpartition(" ")[2])
+    context = top if command is cli else click.Context(command, top, path.removeprefix("outagecast "))
     with context:
         return ["```text", *command.get_help(context).splitlines(), "```"]
 

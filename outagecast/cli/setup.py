@@ -1,36 +1,28 @@
-"""``init``, ``check``, ``channels``, ``explain`` and ``completion``: before the first incident, and on quiet days."""
+"""``init``, ``check``, ``channels``, ``explain``, ``schema`` and ``completion``: for quiet days."""
 
 from __future__ import annotations
 
-import errno
-import os
+import json
 import re
 import shlex
 import sys
 from collections.abc import Iterator
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from outagecast.cli import Invocation, complete, screen, sheet
-from outagecast.errors import (
-    ConfigError,
-    ExitCode,
-    LedgerError,
-    OutagecastError,
-    Problem,
-    UsageError,
-)
+from outagecast.cli import Invocation, complete, files, screen, sheet
+from outagecast.errors import ConfigError, ExitCode, Problem, UsageError
 
 if TYPE_CHECKING:
     from outagecast.config import Config
 
-CONFIG, MESSAGE, AUDIENCE, TEMPLATES = (
-    *("outagecast.yaml", "examples/card-payments.yaml", "examples/customers.csv"),
-    "my-templates",
-)
+CONFIG, MESSAGE, AUDIENCE = "outagecast.yaml", "examples/card-payments.yaml", "examples/customers.csv"
+TEMPLATES, PLAYBOOKS = "my-templates", "my-playbooks"
+SCHEMA = ".outagecast/{}.schema.json"  # the shipped files' first lines tell editors so
+ELSEWHERE = "name another folder: outagecast init FOLDER"
 _PRIVATE = {AUDIENCE: 0o600}  # people's own numbers will stand in it
 
 _json = click.option("--json", "wants_json", is_flag=True, help="One JSON object on standard output.")
@@ -39,7 +31,8 @@ _json = click.option("--json", "wants_json", is_flag=True, help="One JSON object
 @click.command(short_help="Write a first configuration, message and audience.")
 @click.argument("folder", default=".", metavar="[FOLDER]", type=click.Path(path_type=Path))
 @click.option("--templates", is_flag=True, help="Also copy the shipped texts, to change them.")
-def init(folder: Path, templates: bool) -> int:
+@click.option("--playbooks", is_flag=True, help="Also copy the shipped playbooks, to make them yours.")
+def init(folder: Path, templates: bool, playbooks: bool) -> int:
     """Write a first configuration, an example message and a list of people to FOLDER, or here.
 
     All are commented. A file that is there already is left as it is.
@@ -50,17 +43,21 @@ def init(folder: Path, templates: bool) -> int:
     """
     written: list[str] = []
     in_the_way: list[str] = []
-    for name, content in _shipped(templates=templates):
-        (written if _write(folder / name, content, _PRIVATE.get(name, 0o644)) else in_the_way).append(name)
+    for name, content in _shipped(templates=templates, playbooks=playbooks):
+        made = files.create(folder / name, content, ELSEWHERE, _PRIVATE.get(name, 0o644))
+        (written if made else in_the_way).append(name)
+    written += [name for name, content in _schemas() if files.renew(folder / name, content, ELSEWHERE)]
     for name in written:
         screen.write(f"wrote    {folder / name}")
     for name in in_the_way:
         screen.write(f"kept     {folder / name}, which is in the way: it was left as it is")
     if not written:
-        hint = "take them away first, or name another folder: outagecast init FOLDER"
+        hint = f"take them away first, or {ELSEWHERE}"
         raise UsageError(Problem("nothing was written: every file is there already", hint))
     if templates:
         screen.write(f"\nTo use your own texts, take the # off `templates: {TEMPLATES}/` in {folder / CONFIG}.")
+    if playbooks:
+        screen.write(f"\nTo use your own playbooks, take the # off `playbooks:` and its lines in {folder / CONFIG}.")
     screen.write(f"\nNow put your own names into {folder / CONFIG}, and then:\n")
     for command in _next_commands(folder):
         screen.write(f"  {command}")
@@ -73,11 +70,12 @@ def _next_commands(folder: Path) -> Iterator[str]:
     yield f"outagecast preview {MESSAGE}"
     yield "outagecast check"
     yield f"outagecast preview {MESSAGE} --send-to you@example.com"
+    yield "outagecast new"
 
 
-def _shipped(*, templates: bool) -> Iterator[tuple[str, bytes]]:
+def _shipped(*, templates: bool, playbooks: bool) -> Iterator[tuple[str, bytes]]:
     """The files to write, by their names below the folder."""
-    package = files("outagecast")
+    package = resources.files("outagecast")
     yield CONFIG, (package / "config.example.yaml").read_bytes()
     for name in (MESSAGE, AUDIENCE):
         yield name, package.joinpath(*name.split("/")).read_bytes()
@@ -87,34 +85,17 @@ def _shipped(*, templates: bool) -> Iterator[tuple[str, bytes]]:
                 for text in sorted(language.iterdir(), key=lambda entry: entry.name):
                     if text.name.endswith(".j2"):
                         yield f"{TEMPLATES}/{language.name}/{text.name}", text.read_bytes()
+    if playbooks:
+        for book in sorted((package / "playbooks").iterdir(), key=lambda entry: entry.name):
+            yield f"{PLAYBOOKS}/{book.name}", book.read_bytes()
 
 
-def _write(path: Path, content: bytes, mode: int) -> bool:
-    """Whether ``path`` could be made; False where something is there. Raises OutagecastError where nothing can be."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except FileExistsError:
-        if path.parent.is_dir():
-            return False
-        raise UsageError(Problem(f"{path.parent} is a file", "name another folder: outagecast init FOLDER")) from None
-    except OSError as error:
-        raise _cannot(path, error) from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise _cannot(path, error) from None
-    return True
+def _schemas() -> Iterator[tuple[str, bytes]]:
+    """What editors read, by its names below the folder."""
+    from outagecast import json_schema
 
-
-def _cannot(path: Path, error: OSError) -> OutagecastError:
-    words = f"cannot write {path}: {error.strerror}"
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        hint = "name a folder of your own: outagecast init FOLDER"
-        return OutagecastError(Problem(words, hint), exit_code=ExitCode.PERMISSION)
-    return LedgerError(Problem(words, "make room there, or name another folder: outagecast init FOLDER"))
+    for name, schema_of in json_schema.FILES.items():
+        yield SCHEMA.format(name), f"{json.dumps(schema_of(), ensure_ascii=False, indent=2)}\n".encode()
 
 
 @click.command(short_help="Prove that everything is ready; publish nothing.")
@@ -258,6 +239,23 @@ def explain(code: str | None) -> int:
 
 def _quoted(command: re.Match[str]) -> str:
     return f"“{command[1]}”" if screen.is_unicode(sys.stdout) else f'"{command[1]}"'
+
+
+@click.command(short_help="Print what lets an editor check and complete your files.")
+@click.argument("file", type=click.Choice(["message", "config"]))
+def schema(file: str) -> int:
+    """Print the JSON Schema of the message file or of the configuration, for an editor or any other program.
+
+    It knows every kind of channel that is installed. "outagecast init" writes both where the example files name them.
+
+    \b
+    Example:
+      outagecast schema message > message.schema.json
+    """
+    from outagecast import json_schema
+
+    sheet.dump(json_schema.FILES[file]())
+    return ExitCode.DONE
 
 
 @click.command(short_help="Print what makes a shell complete commands.")

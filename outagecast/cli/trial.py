@@ -39,7 +39,15 @@ def send_to(request: Request, address: str, *, yes: bool, wants_json: bool) -> i
         facts=request.facts,
     )
     click.get_current_context().call_on_close(its.close)
-    trials = trial.prepare(said, its.config, address, only=request.only, without=request.without, clock=its.clock)
+    trials = trial.prepare(
+        said,
+        its.config,
+        address,
+        only=request.only,
+        without=request.without,
+        left_out=request.left_out,
+        clock=its.clock,
+    )
     if not yes:
         _ask(trials)
     outcomes: list[Trial] = []

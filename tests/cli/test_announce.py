@@ -363,11 +363,11 @@ def test_square_brackets_of_a_fact_are_words(bank: Bank) -> None:
 
 
 def test_a_second_operator_is_told_who_is_announcing(bank: Bank) -> None:
-    bank.providers.x.delay = 3
-    first = bank.start("announce", "incident.yaml", "--yes", "--channel", "x")
-    _until(lambda: bank.is_posting("x"))
+    with bank.providers.x.holding():
+        first = bank.start("announce", "incident.yaml", "--yes", "--channel", "x")
+        _until(lambda: bank.is_posting("x"))
 
-    second = bank.json("announce", "incident.yaml", "--yes", "--channel", "x")
+        second = bank.json("announce", "incident.yaml", "--yes", "--channel", "x")
     told, _ = first.communicate(timeout=30)
 
     assert second["exit_code"] == 22
@@ -380,12 +380,12 @@ def test_a_second_operator_is_told_who_is_announcing(bank: Bank) -> None:
 
 
 def test_a_second_operator_of_an_incident_that_is_not_out_yet_is_told_who_is_announcing(bank: Bank) -> None:
-    bank.providers.x.delay = 3
-    first = bank.start("announce", "incident.yaml", "--yes", "--channel", "x")
-    _until(lambda: bank.is_posting("x"))
-    bank.write(incident="mobile-app")
+    with bank.providers.x.holding():
+        first = bank.start("announce", "incident.yaml", "--yes", "--channel", "x")
+        _until(lambda: bank.is_posting("x"))
+        bank.write(incident="mobile-app")
 
-    second = bank.json("announce", "incident.yaml", "--yes", "--channel", "x")
+        second = bank.json("announce", "incident.yaml", "--yes", "--channel", "x")
     first.communicate(timeout=30)
 
     assert (second["exit_code"], second["channels"]) == (22, [])
@@ -414,12 +414,12 @@ def test_who_answers_the_prompt_after_another_has_announced_is_shown_what_went_o
 def test_interrupted_it_lets_what_is_under_way_end_and_says_what_is_out(
     bank: Bank, number: signal.Signals, code: int
 ) -> None:
-    bank.providers.x.delay = 1
     bank.providers.facebook.behave("rate_limited", times=9)
-    process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x", "--channel", "facebook")
-    _until(lambda: bank.is_posting("x") and bank.is_posting("facebook"))
+    with bank.providers.x.holding():
+        process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x", "--channel", "facebook")
+        _until(lambda: bank.is_posting("x") and bank.is_posting("facebook"))
 
-    process.send_signal(number)
+        process.send_signal(number)
     told, said = process.communicate(timeout=20)
 
     found = json.loads(told)
@@ -477,10 +477,10 @@ def test_left_at_once_by_a_script_it_still_prints_the_one_object(bank: Bank) -> 
 
 
 def test_a_ledger_that_fills_up_in_the_middle_is_no_promise_that_nothing_was_sent(bank: Bank) -> None:
-    bank.providers.x.delay = 1
-    process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
-    _until(lambda: bank.is_posting("x"))
-    _forbid_changes(bank.folder / "outagecast.db")
+    with bank.providers.x.holding():
+        process = bank.start("announce", "incident.yaml", "--yes", "--json", "--channel", "x")
+        _until(lambda: bank.is_posting("x"))
+        _forbid_changes(bank.folder / "outagecast.db")
     told, _ = process.communicate(timeout=20)
 
     found = json.loads(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sqlite3
 import time
@@ -96,11 +97,22 @@ def test_two_tests_are_two_mails_and_never_folded_into_one(bank: Bank, cli: Cli)
 
 def test_every_language_of_the_channel_is_sent(bank: Bank, cli: Cli) -> None:
     bank.config["organisation"]["languages"] = ["en", "en-AU"]
-    bank.write()
+    named = {"components": {"Card payments": "Card payments"}}
+    same = {fact: copy.copy(bank.message[fact]) for fact in ("title", "summary", "workaround", "apology")}
+    bank.write(translations={"en-AU": same | named})
 
     cli(*TO_ME)
 
     assert [mail.message["Content-Language"] for mail in bank.providers.smtp.mails] == ["en", "en-AU"]
+
+
+def test_a_language_that_is_left_out_is_not_sent(bank: Bank, cli: Cli) -> None:
+    bank.config["organisation"]["languages"] = ["en", "en-AU"]
+    bank.write()
+
+    cli(*TO_ME, "--without", "en-AU")
+
+    assert [mail.message["Content-Language"] for mail in bank.providers.smtp.mails] == ["en"]
 
 
 @pytest.mark.parametrize(

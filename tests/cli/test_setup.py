@@ -19,7 +19,7 @@ import click
 import pytest
 import yaml
 
-from outagecast import registry
+from outagecast import json_schema, registry
 from outagecast.cli import COMMANDS, GROUPS, cli, reference
 from outagecast.errors import ExitCode
 from outagecast.explain import EXPLANATIONS, find
@@ -55,7 +55,7 @@ def test_a_new_user_has_a_preview_by_the_commands_that_init_prints(tmp_path: Pat
     commands = [line.strip() for line in told.stdout.splitlines() if line.startswith("  ")]
 
     assert (told.returncode, commands[0]) == (0, "cd 'my bank'")
-    assert [command.split()[1] for command in commands[1:]] == ["preview", "check", "preview"]
+    assert [command.split()[1] for command in commands[1:]] == ["preview", "check", "preview", "new"]
     shown = in_folder(tmp_path / "my bank", *commands[1].split()[1:])
     assert (shown.returncode, "PREVIEW" in shown.stdout) == (0, True)
 
@@ -68,7 +68,8 @@ def test_what_init_writes_is_what_the_repo_shows(tmp_path: Path, cli: Cli) -> No
     written = {name: (tmp_path / "new" / name).read_bytes() for name in pairs}
     assert written == {name: (ROOT / original).read_bytes() for name, original in pairs.items()}
     found = [path.relative_to(tmp_path / "new") for path in (tmp_path / "new").rglob("*") if path.is_file()]
-    assert sorted(map(str, found)) == sorted(pairs)
+    schemas = [f".outagecast/{name}.schema.json" for name in json_schema.FILES]
+    assert sorted(map(str, found)) == sorted([*pairs, *schemas])
 
 
 def test_init_keeps_every_file_that_is_there_and_names_it(tmp_path: Path, cli: Cli) -> None:
@@ -100,6 +101,20 @@ def test_init_where_all_is_there_already_is_an_error(tmp_path: Path, cli: Cli) -
     assert again.returncode == ExitCode.USAGE
     assert "nothing was written" in again.stderr
     assert again.stderr.rstrip().endswith("outagecast init FOLDER)")
+
+
+def test_init_renews_what_editors_read_and_nothing_of_yours(tmp_path: Path, cli: Cli) -> None:
+    cli("init", str(tmp_path))
+    schema = tmp_path / ".outagecast" / "config.schema.json"
+    written = schema.read_bytes()
+    schema.write_text("{}")
+    (tmp_path / "outagecast.yaml").write_text("mine")
+
+    told = cli("init", str(tmp_path))
+
+    assert (told.returncode, f"wrote    {schema}" in told.stdout) == (0, True)
+    assert schema.read_bytes() == written
+    assert (tmp_path / "outagecast.yaml").read_text() == "mine"
 
 
 def test_init_copies_the_templates_only_on_request(tmp_path: Path, cli: Cli) -> None:
@@ -237,7 +252,12 @@ def test_channels_lists_those_that_are_configured(bank: Bank, cli_json: Callable
     kinds = {kind["kind"]: kind for kind in found["kinds"]}
     assert kinds["x"]["parts"] == {"text": {"limit": 280, "unit": "X characters", "aim": None, "carries": "essentials"}}
     assert [kind for kind, its in kinds.items() if its["withdraws"]] == ["x", "facebook"]
-    assert [kind for kind, its in kinds.items() if not its["public"]] == ["twilio_sms", "smtp"]
+    assert [kind for kind, its in kinds.items() if not its["public"]] == [
+        "twilio_sms",
+        "smtp",
+        "briefing",
+        "briefing_mail",
+    ]
     assert kinds["smtp"]["looks_up"] == "none"
 
 
@@ -282,6 +302,19 @@ def test_explain_of_no_exit_code_says_where_they_are(cli: Cli, word: str) -> Non
     assert find(word) is None
 
 
+# --- schema
+
+
+@pytest.mark.parametrize("name", json_schema.FILES)
+def test_schema_prints_what_init_writes(tmp_path: Path, cli: Cli, name: str) -> None:
+    cli("init", str(tmp_path))
+
+    printed = cli("schema", name)
+
+    assert printed.returncode == 0
+    assert printed.stdout == (tmp_path / ".outagecast" / f"{name}.schema.json").read_text(encoding="utf-8")
+
+
 # --- completion
 
 
@@ -311,6 +344,7 @@ def test_tab_proposes_channels_incidents_statuses_and_codes(bank: Bank) -> None:
     assert proposed(bank, "announce", "incident.yaml", "--channel", "") == list(bank.config["channels"])
     assert proposed(bank, "preview", "incident.yaml", "--status", "") == [*Status]
     assert proposed(bank, "explain", "in_") == ["in_doubt"]
+    assert proposed(bank, "schema", "") == [*json_schema.FILES]
     assert proposed(bank, "ch") == ["check", "channels"]
 
 
@@ -391,6 +425,8 @@ def test_the_docs_are_what_make_docs_would_write() -> None:
         ("settle", "x", "y"),
         ("check", "--channel", "twitter"),
         ("completion", "tcsh"),
+        ("new", "card-paymets"),
+        ("new", "card-payments", "incident.yaml"),
         ("--config", "nowhere.yaml", "channels"),
     ],
     ids=" ".join,
@@ -404,7 +440,7 @@ def test_an_error_ends_with_the_next_command_to_type(bank: Bank, cli: Cli, argum
 
 # --- every screen
 
-PAGES = (("--help",), ("channels",), ("explain",), ("explain", "12"), ("check", "--channel", "banner"))
+PAGES = (("--help",), ("new",), ("channels",), ("explain",), ("explain", "12"), ("check", "--channel", "banner"))
 
 
 @pytest.mark.parametrize("columns", [40, 200])

@@ -115,6 +115,8 @@ TAGS = {
     "a href",
     "a rel",
     "div class",
+    "div data-from",
+    "div data-until",
     "div lang",
     "div role",
     "html lang",

@@ -171,7 +171,7 @@ def test_any_message_is_one_or_has_problems(read: Callable[..., Any], content: b
 
 
 @settings(FUZZ, max_examples=150 * TIMES)
-@given(damaged(CONFIG) | wrong(sorted(schema.keys_of(config._File)), yaml.safe_load(CONFIG)))
+@given(damaged(CONFIG) | wrong(sorted(schema.keys_of(config.File)), yaml.safe_load(CONFIG)))
 def test_any_config_is_one_or_has_problems(read: Callable[..., Any], content: bytes) -> None:
     read(content, config.load, ConfigError)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,19 @@ def test_a_delay_comes_before_each_answer(board: Board) -> None:
     post(board)
 
     assert time.monotonic() - began >= 0.1
+
+
+def test_what_asks_to_publish_is_held_and_what_looks_is_not(board: Board) -> None:
+    board.notes = ["a"]
+    with ThreadPoolExecutor() as pool:
+        with board.holding():
+            held = pool.submit(post, board)
+            while not board.requests:
+                time.sleep(0.01)
+            assert requests.get(f"{board.url}/notes/0", timeout=2).json() == {"note": "a"}
+            assert board.notes == ["a"]
+
+        assert held.result().status_code == 201
 
 
 def test_an_unknown_fault_is_refused_and_the_known_ones_are_named(board: Board) -> None:
