@@ -381,5 +381,5 @@ def test_what_is_for_staff_only_may_not_lie_among_the_pages_of_the_public(refusa
     )
 
     assert said == [
-        "7:28: the public would read it: page publishes what is in that folder (put it into a folder of its own)"
+        "4:36: the public would read it: page publishes what is in that folder (put it into a folder of its own)"
     ]
