@@ -62,6 +62,15 @@ class Notice:
             "parts": dict(self.parts),
         }
 
+    def is_over(self, new: Notice) -> bool:
+        """Whether it may stay no longer beside ``new``: closing words that have had their time, or an end untold.
+
+        A language may be left out of the end on purpose; that it still fails must not be said in it.
+        """
+        if self.incident == new.incident and self.update < new.update:
+            return new.status.is_closing
+        return self.status.is_closing and self.valid_until is not None and self.valid_until < new.said_at
+
     @classmethod
     def from_json(cls, node: Mapping[str, Any]) -> Notice:
         """The notice that ``as_json`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
@@ -136,8 +145,7 @@ class Noticeboard:
         kept = [
             new if (notice.incident, notice.language) == (new.incident, new.language) else notice
             for notice in notices
-            if not (notice.status.is_closing and notice.valid_until and notice.valid_until < delivery.opened_at)
-            or (notice.incident, notice.language) == (new.incident, new.language)
+            if (notice.incident, notice.language) == (new.incident, new.language) or not notice.is_over(new)
         ]
         return kept if new in kept else [*kept, new]
 

@@ -132,6 +132,17 @@ def test_several_languages_follow_each_other_each_in_its_voice(path: Path) -> No
     ]
 
 
+def test_a_language_that_is_left_out_of_the_end_does_not_go_on_about_the_beginning(path: Path) -> None:
+    phone = PhoneScript(Settings(path=path))
+    for delivery in (DELIVERY, ROMANIAN, OTHER, OVER):
+        phone.send(delivery)
+
+    assert says(path) == ["Our cards work again.", "The app is slow."]
+
+    phone.send(replace(OVER, language="ro", parts={"text": "Cardurile merg din nou."}))
+    assert says(path) == ["Our cards work again.", "The app is slow.", "Cardurile merg din nou."]
+
+
 def test_with_a_place_for_the_language_each_has_a_file_of_its_own(path: Path) -> None:
     phone = PhoneScript(Settings(path=path.with_name("phone.{language}.xml")))
     phone.send(DELIVERY)
