@@ -61,6 +61,11 @@ class Settings:
             raise ValueError("`json` and `path` must be two files")
 
 
+def _denied(incident: str, said: str, delivery: Delivery) -> bool:
+    """Whether a section still sounds the alarm that ``delivery`` ends, in a language that was left out of the end."""
+    return delivery.status.is_closing and incident == delivery.incident and fragment.is_alarm(said)
+
+
 class Banner:
     """Replaces its own incident's section at each send, and leaves the others alone."""
 
@@ -213,6 +218,7 @@ class Banner:
                 for at, said in its.items()
                 if (html or at[0] != delivery.incident)
                 and (at == key or not fragment.is_over(said, delivery.opened_at))
+                and (at == key or not _denied(at[0], said, delivery))
             }
             shown |= kept
             if path == own or kept != its:

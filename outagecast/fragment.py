@@ -51,6 +51,11 @@ def is_over(html: str, at: datetime) -> bool:
     return end is not None and end <= at
 
 
+def is_alarm(html: str) -> bool:
+    """Whether a section tells of what fails now."""
+    return 'role="alert"' in html.partition(">")[0]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
     """What a section tells, for machines; what it does not say is None."""

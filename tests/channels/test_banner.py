@@ -186,6 +186,21 @@ def test_each_language_has_its_own_section_and_an_empty_part_takes_off_all(banne
     assert path.read_bytes() == b""
 
 
+def test_the_end_in_one_language_ends_the_alarm_in_all(banner: Banner, path: Path) -> None:
+    alarm = replace(saying('<p role="alert">Plățile cu cardul eșuează.</p>'), language="ro")
+    over = replace(saying('<p role="status">Cards work again.</p>'), update=2, status=Status.RESOLVED)
+    theirs = replace(over, language="ro", parts={"html": '<p role="status">Cardurile merg din nou.</p>'})
+
+    banner.send(alarm)
+    banner.send(over)
+    alone = path.read_text(encoding="utf-8")
+    banner.send(theirs)
+
+    assert alone == section(over)
+    assert path.read_text(encoding="utf-8") == section(over) + section(theirs)
+    assert banner.find(over) is not None
+
+
 def test_sending_again_changes_nothing(banner: Banner, path: Path) -> None:
     first = banner.send(DELIVERY)
     before = path.read_bytes()
