@@ -90,6 +90,7 @@ _CLOCK_HAN = re.compile(r"(凌晨|早上|上午|中午|下午|晚上)(1[0-2]|0?\
 _DOTTED = re.compile(r"\d\.\d\d(?!\s?[ap]\.?m)")  # a price as well as a time
 _HOURS = re.compile(r"(?<!\bà )(?<!\bavant )(?<!\blas )(?<![\d.:])\d{1,2}\s?(?:h|heures|horas)\b(?!\s?\d)")  # how long
 _WORDS_END = "(?:(?![^\\W_\u2e80-\u9fff])|(?<![^\\W_\u2e80-\u9fff]))"  # "is over" is not in "is overloaded"
+_CALLED = re.compile(r"(?<![\w.:/-])(?!\d{4}-\d\d-\d\d)\+?\d(?:[ ()-]{0,2}\d){5,14}(?![\w:/-])")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _NUMBER = re.compile(r"\d+")
 _CONTRACTED = (("can't", "cannot"), ("won't", "will not"), ("n't", " not"))  # English; both say the same
@@ -300,6 +301,10 @@ def contradictions(text: str, given: Mapping[str, Any], phrases: Mapping[str, An
     known = {(time.hour, time.minute) for time in _times(given)} | set(own.clocks())
     for clock in sorted(set(hay.clocks(surely=True)) - known):
         yield "times", f"{clock[0]}:{clock[1]:02}"
+    ours = {_digits(number) for number in _CALLED.findall(own.words)}
+    for number in _CALLED.findall(hay.words) if given["phone"] else ():
+        if _digits(number) not in ours:
+            yield "contact.phone", number
     for fact, beginning in (("cause", "cause_unknown"), ("scope", "scope_unknown"), ("eta", "no_estimate")):
         if given[fact]:
             yield from ((fact, phrase) for phrase in _phrases(phrases, beginning) if hay.states(phrase, exactly=True))
@@ -312,6 +317,10 @@ def contradictions(text: str, given: Mapping[str, Any], phrases: Mapping[str, An
             if its is not Status.RETRACTED and _STAGE[its] != _STAGE[Status(given["status"])]:  # any text may correct
                 denied = [phrase for phrase in theirs if phrase not in mine and opening.states(phrase, exactly=True)]
                 yield from (("status", phrase) for phrase in denied)
+
+
+def _digits(number: str) -> str:
+    return re.sub(r"\D", "", number)
 
 
 def strings(node: Any) -> Iterator[str]:

@@ -218,6 +218,9 @@ PHRASES = {
         ("Correction: it began at 6:30pm.", []),  # every status has its corrections
         ("We don’t yet know the cause.", [("cause", "we don't yet know the cause")]),
         ("We do not yet know the cause.", [("cause", "we don't yet know the cause")]),
+        ("Cards fail. Call 13 20 32.", []),
+        ("Cards fail. Call 13 20 33.", [("contact.phone", "13 20 33")]),
+        ("Cards fail. Call (02) 5550-1234 on 2026-11-22.", [("contact.phone", "02) 5550-1234")]),
         ("No estimate yet.", [("eta", "no estimate yet")]),
     ],
 )
@@ -228,6 +231,7 @@ def test_a_text_by_hand_may_not_deny_a_fact(newsroom: Newsroom, text: str, denie
         cause="An update of ours.",
         workaround="Branches are open until 9pm.",
         eta="2026-11-22T21:00+11:00",
+        contact={"phone": "13 20 32"},
     )
 
     assert list(facts.contradictions(text, facts_given, PHRASES)) == denied
