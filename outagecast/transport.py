@@ -233,7 +233,7 @@ def _host(request: requests.PreparedRequest) -> str:
 def _judge(error: Exception, call: Call, request: requests.PreparedRequest) -> ChannelError:
     """What a failed call means: nothing left this machine, it only asked, or it may be out."""
     host = _host(request)
-    if isinstance(error, DeadlineExceeded):
+    if isinstance(error, DeadlineExceeded | requests.exceptions.ReadTimeout):  # one of them notices first
         reason = f"no answer from {host} within {call.seconds:g} seconds"
     elif detail := _cause(error):
         reason = f"{host}: {detail}"
