@@ -322,24 +322,28 @@ class _Rendering:
         return f"{file}:{line}" if line else file
 
     def _place(self, part: str) -> tuple[str, int | None]:
-        if part in self._written:
-            return self._source(part), None
-        name = f"{self.channel.kind}.{part}.j2"
-        return self.book.place(name, self._message.status.value)
+        return self.book.place(f"{self.channel.kind}.{part}.j2", self._message.status.value)
+
+    def _problem(self, part: str, text: str, hint: str) -> Problem:
+        """What is wrong with a part, and where its words were written."""
+        if part not in self._written:
+            return Problem(text, hint, *self._place(part))
+        place = ("variants", self.channel.name, self.book.language, part)
+        return self._message.problem(place, f"{self._source(part)}: {text}", hint)
 
     def _denied(self, part: str, fact: str, words: str) -> Problem:
         hint = f"say what the message says of {fact}, or correct the message"
-        return Problem(f'says "{words}", which contradicts the message\'s {fact}', hint, *self._place(part))
+        return self._problem(part, f'says "{words}", which contradicts the message\'s {fact}', hint)
 
     def _told(self, part: str, fact: str, words: str) -> Problem:
         hint = "leave it out, or write it among the message's public facts too"
-        return Problem(f'says "{words}", which is for staff only: {fact}', hint, *self._place(part))
+        return self._problem(part, f'says "{words}", which is for staff only: {fact}', hint)
 
     def _lost(self, part: str, fact: Fact) -> Problem:
         hint = (
             f"it must say: {' '.join(map(str, fact.needles[:1]))}" if fact.needles else "phrases.j2 has no words for it"
         )
-        return Problem(f"does not state {fact.name}", hint, *self._place(part))
+        return self._problem(part, f"does not state {fact.name}", hint)
 
     def _too_long(self, part: str, limit: Limit, length: int, text: str) -> Problem:
         """How many characters to lose and where: the longest of the officer's own facts is the place to begin."""
@@ -352,10 +356,10 @@ class _Rendering:
         found = sorted((item for item in own.items() if item[1] in text), key=lambda item: -len(item[1]))
         where = " or ".join(f"{name} ({len(words)} characters)" for name, words in found[:2])
         excess = self._excess(text, limit, text.find(found[0][1]) + len(found[0][1]) if found else len(text))
-        return Problem(
+        return self._problem(
+            part,
             f"{excess} characters too long for {self.channel.name}: {length} of {limit.most} {limit.unit}",
             f"shorten {where}" if where else "shorten it",
-            *self._place(part),
         )
 
     def _excess(self, text: str, limit: Limit, end: int) -> int:

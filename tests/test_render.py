@@ -265,7 +265,10 @@ def test_a_text_by_hand_goes_out_as_it_is(newsroom: Newsroom) -> None:
     ],
 )
 def test_a_text_by_hand_goes_through_the_same_gate(refused: Callable[..., str], text: str, said: str) -> None:
-    assert said in refused("x", **by_hand(text))
+    problems = refused("x", **by_hand(text))
+
+    assert said in problems
+    assert problems.startswith("message.yaml:1:")  # where it was written
 
 
 def test_a_part_by_hand_that_the_channel_does_not_have_is_refused(refused: Callable[..., str]) -> None:

@@ -216,7 +216,7 @@ def test_a_text_by_hand_that_repeats_an_internal_sentence_is_refused(newsroom: N
 
     with pytest.raises(TemplateError, match=f"for staff only: {fact}") as caught:
         newsroom.texts("x", briefing=BRIEFING, variants=written)
-    assert caught.value.problems[0].file == "variants.x.en.text"
+    assert caught.value.problems[0].message.startswith("variants.x.en.text: says ")
 
 
 def test_a_text_by_hand_may_say_what_is_to_be_said(newsroom: Newsroom) -> None:
