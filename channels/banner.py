@@ -6,14 +6,10 @@ Included by https://nginx.org/en/docs/http/ngx_http_ssi_module.html, https://www
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
-import os
 import re
-import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,13 +17,12 @@ from typing import Any, ClassVar, Literal
 
 from outagecast import atomic, fragment, public_file
 from outagecast.about import about
-from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
+from outagecast.channel import Carries, Limit, Semantics
 from outagecast.errors import Rejected, Unavailable, Uncertain
 from outagecast.fragment import Sections
 from outagecast.model import Delivery, Impact, Published, Receipt, Status
 
 LONGEST_PART = 8192  # bytes; our own limit: it comes with every page of the site
-LONGEST_FILE = 1 << 20  # bytes; what is longer was not written by us
 EACH = "{language}"  # in the name of a file: one for each language
 
 _LANGUAGE = "[a-z]{2,3}(?:-[A-Za-z]{2,4})*"
@@ -71,17 +66,11 @@ class Banner:
 
     kind: ClassVar[str] = "banner"
     parts: ClassVar[Mapping[str, Limit]] = {
-        "html": Limit(LONGEST_PART, "bytes", lambda text: len(text.encode()), Carries.ESSENTIALS)
+        "html": Limit(LONGEST_PART, "bytes", public_file.length, Carries.ESSENTIALS)
     }
     addresses: ClassVar[Literal["phone", "email"] | None] = None
     escapes: ClassVar[frozenset[str]] = frozenset({"html"})
-    semantics: ClassVar[Semantics] = Semantics(
-        idempotency=Idempotency.NATURAL,
-        lookup=LookUp.STRONG,
-        on_doubt=OnDoubt.REPLAY,
-        settle=timedelta(0),
-        source="https://pubs.opengroup.org/onlinepubs/9799919799/functions/rename.html",
-    )
+    semantics: ClassVar[Semantics] = public_file.SEMANTICS
     imports: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: Settings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -124,7 +113,7 @@ class Banner:
                         self._read(path)
                     self._require_twin()
             for folder in self._folders:
-                _require_writable(folder if folder.exists() else folder.parent)  # where `send` will make it
+                public_file.require_writable(folder if folder.exists() else folder.parent)  # where `send` will make it
         for path, language in paths.items():
             url = self._url(language)
             if url and public_file.fetch(url) is None and path.exists():
@@ -243,14 +232,11 @@ class Banner:
 
     def _text(self, path: Path) -> str | None:
         """What a file holds, "\\0" where it can be none of ours; None where there is none."""
-        # Not blocking: a pipe put in its place would hang us.
-        flags = os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            with open(path, "rb", opener=lambda name, own: os.open(name, own | flags)) as file:
-                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-                return file.read(LONGEST_FILE + 1).decode("utf-8", "replace") if is_file else "\0"
+            content = public_file.read(path)
         except FileNotFoundError:
             return None
+        return "\0" if content is None else content.decode("utf-8", "replace")
 
     def _read(self, path: Path) -> Sections:
         """A file's sections, none where there is no file. Raises Rejected for one that is not ours."""
@@ -263,20 +249,8 @@ class Banner:
         if path := self._settings.json:
             _require_ours(path, is_ours=fragment.is_twin(self._text(path) or ""))
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While no other process or thread reads, changes and writes a banner in the same folder."""
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            with suppress(OSError):  # some network disks have no locks
-                try:
-                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    words = f"another outagecast is just writing {self._settings.path}"
-                    raise Unavailable(words, retry_after=1.0) from None
-            yield
-        finally:
-            os.close(folder)
+    def _alone(self) -> AbstractContextManager[None]:
+        return public_file.alone(self._settings.path)
 
     def _judged(self) -> AbstractContextManager[None]:
         return public_file.judged(self._settings.path, self._folder)
@@ -290,10 +264,3 @@ def _require_ours(path: Path, *, is_ours: bool) -> None:
     if not is_ours:
         hint = "name a file of its own in the config, which the site includes; or empty this one"
         raise Rejected(f"{path} has content that is not ours, so it was left alone", hint=hint, account=True)
-
-
-def _require_writable(folder: Path) -> None:
-    if not os.access(folder, os.F_OK):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

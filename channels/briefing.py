@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from outagecast.about import about
-from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
+from outagecast.channel import Carries, Limit, Semantics
 from outagecast.model import Delivery, Published, Receipt
 from outagecast.noticeboard import Notice, Noticeboard
+from outagecast.public_file import SEMANTICS
 
 MODE = 0o640  # the group may read it, and nobody else
 LONGEST_PART = 30_000  # bytes; our own limit: nobody on the phone reads more
@@ -67,13 +68,7 @@ class Briefing:
     }
     addresses: ClassVar[Literal["phone", "email"] | None] = None
     escapes: ClassVar[frozenset[str]] = frozenset({"html"})
-    semantics: ClassVar[Semantics] = Semantics(
-        idempotency=Idempotency.NATURAL,
-        lookup=LookUp.STRONG,
-        on_doubt=OnDoubt.REPLAY,
-        settle=timedelta(0),
-        source="https://pubs.opengroup.org/onlinepubs/9799919799/functions/rename.html",
-    )
+    semantics: ClassVar[Semantics] = SEMANTICS
     imports: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: Settings) -> None:

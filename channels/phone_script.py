@@ -15,12 +15,12 @@ from typing import ClassVar, Literal
 from xml.etree import ElementTree
 
 from outagecast.about import about
-from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
+from outagecast.channel import Carries, Limit, Semantics
 from outagecast.errors import Rejected
 from outagecast.measure import whole_seconds
 from outagecast.model import Delivery, Published, Receipt
 from outagecast.noticeboard import Notice, Noticeboard
-from outagecast.public_file import MODE, fetch, require_address
+from outagecast.public_file import MODE, SEMANTICS, fetch, require_address
 
 LONGEST_SAY = 3000  # characters that every voice takes: https://www.twilio.com/docs/api/errors/13521
 CLOSING_FOR = timedelta(hours=24)  # who could not pay calls the next day, too
@@ -44,8 +44,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         require_address(self.public_url, "https://www.example.com/phone.xml")
-        if self.continue_url is not None and not re.fullmatch(r"https?://[^/?#@\s]+([/?#]\S*)?", self.continue_url):
-            raise ValueError("continue_url must be a whole address, such as https://www.example.com/menu.xml")
+        require_address(self.continue_url, "https://www.example.com/menu.xml", name="continue_url")
         if self.path.suffix != ".xml":
             raise ValueError("path must end in .xml, such as public/phone.xml: .txt and .json are written beside it")
         if wrong := [voice for voice in self.voices.values() if not re.fullmatch(r"[A-Za-z0-9._-]{2,80}", voice)]:
@@ -61,13 +60,7 @@ class PhoneScript:
     }
     addresses: ClassVar[Literal["phone", "email"] | None] = None
     escapes: ClassVar[frozenset[str]] = frozenset()
-    semantics: ClassVar[Semantics] = Semantics(
-        idempotency=Idempotency.NATURAL,
-        lookup=LookUp.STRONG,
-        on_doubt=OnDoubt.REPLAY,
-        settle=timedelta(0),
-        source="https://pubs.opengroup.org/onlinepubs/9799919799/functions/rename.html",
-    )
+    semantics: ClassVar[Semantics] = SEMANTICS
     imports: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: Settings) -> None:

@@ -8,19 +8,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from outagecast import article
 from outagecast.about import about
-from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
+from outagecast.channel import Carries, Limit, Semantics
 from outagecast.errors import Rejected
 from outagecast.history import Statement
 from outagecast.model import Delivery, Published, Receipt
 from outagecast.place import INDEX
-from outagecast.public_file import fetch, require_address
+from outagecast.public_file import SEMANTICS, fetch, length, require_address
 from outagecast.s3 import Bucket
 from outagecast.secret import Secret
 
@@ -33,10 +32,6 @@ _STORAGE = ("endpoint_url", "region", "access_key_id", "secret_access_key")
 _FACTS = frozenset(  # what no page can do without
     {"at", "components", "groups", "languages", "organisation", "said", "states", "status", "summary", "title", "words"}
 )
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +66,12 @@ class StatusPage:
 
     kind: ClassVar[str] = "status_page"
     parts: ClassVar[Mapping[str, Limit]] = {
-        "html": Limit(LONGEST_ARTICLE, "bytes", _bytes),
-        "data": Limit(LONGEST_DATA, "bytes", _bytes, Carries.NOTHING, for_programs=True),
+        "html": Limit(LONGEST_ARTICLE, "bytes", length),
+        "data": Limit(LONGEST_DATA, "bytes", length, Carries.NOTHING, for_programs=True),
     }
     addresses: ClassVar[Literal["phone", "email"] | None] = None
     escapes: ClassVar[frozenset[str]] = frozenset({"html"})
-    semantics: ClassVar[Semantics] = Semantics(
-        idempotency=Idempotency.NATURAL,
-        lookup=LookUp.STRONG,
-        on_doubt=OnDoubt.REPLAY,
-        settle=timedelta(0),
-        source="https://pubs.opengroup.org/onlinepubs/9799919799/functions/rename.html",
-    )
+    semantics: ClassVar[Semantics] = SEMANTICS
     imports: ClassVar[tuple[str, ...]] = ("jinja2",)
 
     def __init__(self, settings: Settings) -> None:

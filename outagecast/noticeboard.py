@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from outagecast import atomic
-from outagecast.errors import Rejected, Unavailable
+from outagecast import atomic, public_file
+from outagecast.errors import Rejected
 from outagecast.model import Delivery, Status
 from outagecast.public_file import judged, make_folder
 
-LONGEST_FILE = 1 << 20  # bytes; what is longer was not written by us
 _OURS = "outagecast"
 
 Draw: TypeAlias = "Callable[[Sequence[Notice], Sequence[str]], Mapping[Path, bytes]]"
@@ -99,7 +94,7 @@ class Noticeboard:
         """Put the words in the place of the incident's; without any they come off. Raises ChannelError."""
         with judged(self.record, self.record.parent):
             make_folder(self.record.parent)
-            with self._alone():
+            with public_file.alone(self.record):
                 before = self._read()
                 after = self._with(before, delivery)
                 files = self.draw(after, list(dict.fromkeys(notice.language for notice in (*before, *after))))
@@ -133,9 +128,7 @@ class Noticeboard:
                     _require_free(self.draw(notices, []))
             else:
                 folder = folder.parent  # where `put` will make it
-            folder.stat()
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(13, os.strerror(13))
+            public_file.require_writable(folder)
 
     def _with(self, notices: Sequence[Notice], delivery: Delivery) -> list[Notice]:
         """The notices with this one in its place, and without closing words that have had their time."""
@@ -151,11 +144,8 @@ class Noticeboard:
 
     def _read(self) -> list[Notice]:
         """The notices, none where there is no record. Raises Rejected for one that is not ours."""
-        flags = os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe put in its place would hang us
         try:
-            with open(self.record, "rb", opener=lambda path, own: os.open(path, own | flags)) as file:
-                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-                content = json.loads(file.read(LONGEST_FILE + 1)) if is_file else {}
+            content = json.loads(public_file.read(self.record) or b"{}")
             if content.get("written_by") == _OURS:
                 return [Notice.from_json(node) for node in content["notices"]]
         except FileNotFoundError:
@@ -163,20 +153,6 @@ class Noticeboard:
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             pass
         raise _not_ours(self.record)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While no other process or thread reads, changes and writes in the same folder."""
-        folder = os.open(self.record.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            with suppress(OSError):  # some network disks have no locks
-                try:
-                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise Unavailable(f"another outagecast is just writing {self.record}", retry_after=1.0) from None
-            yield
-        finally:
-            os.close(folder)
 
 
 def _require_free(files: Mapping[Path, bytes]) -> None:

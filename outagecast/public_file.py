@@ -1,19 +1,34 @@
-"""Files that a web server shows: written beside each other as a whole, and looked at from outside, past all caches."""
+"""Files of ours that others show: replaced as a whole by one writer at a time, and looked at past all caches."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from outagecast import atomic
+from outagecast.channel import Idempotency, LookUp, OnDoubt, Semantics
 from outagecast.errors import Rejected, Unavailable, Uncertain
 
 MODE, FOLDER_MODE = 0o644, 0o755  # the web server is another user
+
+LONGEST = 1 << 20  # bytes; what is longer was not written by us
+
+# What a file system does with repeats and questions.
+SEMANTICS = Semantics(
+    idempotency=Idempotency.NATURAL,
+    lookup=LookUp.STRONG,
+    on_doubt=OnDoubt.REPLAY,
+    settle=timedelta(0),
+    source="https://pubs.opengroup.org/onlinepubs/9799919799/functions/rename.html",
+)
 
 _HINTS = {  # what only the owner of the machine can mend; any other error may pass
     errno.ENOENT: "mkdir -p {folder}",
@@ -28,10 +43,22 @@ _HINTS = {  # what only the owner of the machine can mend; any other error may p
 }
 
 
-def require_address(url: str | None, example: str) -> None:
-    """Raises ValueError where ``url`` is given and is no whole address of the web."""
+def length(text: str) -> int:
+    """Bytes of a text in a file."""
+    return len(text.encode())
+
+
+def require_address(url: str | None, example: str, *, name: str = "public_url") -> None:
+    """Raises ValueError where ``url`` is given and is no whole address of the web; ``name`` is the setting's."""
     if url is not None and not re.fullmatch(r"https?://[^/?#@\s]+([/?#]\S*)?", url):
-        raise ValueError(f"public_url must be a whole address, such as {example}")
+        raise ValueError(f"{name} must be a whole address, such as {example}")
+
+
+def require_writable(folder: Path) -> None:
+    """Raises OSError where no file can be made in ``folder``."""
+    folder.stat()
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def make_folder(folder: Path) -> None:
@@ -39,6 +66,28 @@ def make_folder(folder: Path) -> None:
     with suppress(FileExistsError):
         folder.mkdir()
         folder.chmod(FOLDER_MODE)
+
+
+def read(path: Path) -> bytes | None:
+    """What a file holds, cut one byte after ``LONGEST``; None where no file of ours can be. Raises OSError."""
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe put in its place would hang us
+    with open(path, "rb", opener=lambda name, own: os.open(name, own | flags)) as file:
+        return file.read(LONGEST + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """While no other process or thread reads, changes and writes in the folder of ``path``. Raises Unavailable."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # some network disks have no locks
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Unavailable(f"another outagecast is just writing {path}", retry_after=1.0) from None
+        yield
+    finally:
+        os.close(folder)
 
 
 def put(folder: Path, path: str, content: bytes, *, is_synced: bool = True) -> None:

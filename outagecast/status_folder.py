@@ -14,7 +14,7 @@ from outagecast import article, status_archive
 from outagecast.errors import Rejected, Uncertain
 from outagecast.history import Incident, Statement
 from outagecast.place import INDEX, Place
-from outagecast.public_file import judged, make_folder, put
+from outagecast.public_file import judged, make_folder, put, require_writable
 from outagecast.status_archive import Archive
 from outagecast.status_site import Site
 
@@ -31,9 +31,7 @@ class StatusFolder:
         with self._judged():
             self._require_ours()
             folder = self.path if self.path.exists() else self.path.parent
-            folder.stat()
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(13, os.strerror(13))
+            require_writable(folder)
 
     def add(self, said: Statement, publish: Callable[[list[str]], None] = lambda _: None) -> None:
         """Put an update on every page that it changes, and then ``publish`` these; only then is it noted."""
