@@ -63,18 +63,20 @@ _GERMAN_TENS = _words("zwanzig dreißig vierzig fünfzig")
 _HAN = "零一二三四五六七八九"
 
 
-def _english_number(number: int) -> str:
+def _counted(number: int, words: list[str], tens: list[str], joint: str) -> str:
+    """A number below sixty, where the ones follow the tens and ``words`` go up to nineteen."""
     if number < 20:
-        return _ENGLISH[number]
-    tens, ones = divmod(number, 10)
-    return f"{_ENGLISH_TENS[tens - 2]}-{_ENGLISH[ones]}" if ones else _ENGLISH_TENS[tens - 2]
+        return words[number]
+    ten, one = divmod(number, 10)
+    return f"{tens[ten - 2]}{joint}{words[one]}" if one else tens[ten - 2]
+
+
+def _english_number(number: int) -> str:
+    return _counted(number, _ENGLISH, _ENGLISH_TENS, "-")
 
 
 def _romanian_number(number: int) -> str:
-    if number < 20:
-        return _ROMANIAN[number]
-    tens, ones = divmod(number, 10)
-    return f"{_ROMANIAN_TENS[tens - 2]} și {_ROMANIAN[ones]}" if ones else _ROMANIAN_TENS[tens - 2]
+    return _counted(number, _ROMANIAN, _ROMANIAN_TENS, " și ")
 
 
 def _spanish_number(number: int) -> str:
@@ -85,11 +87,7 @@ def _spanish_number(number: int) -> str:
 
 
 def _french_number(number: int) -> str:
-    if number < 20:
-        return _FRENCH[number]
-    tens, ones = divmod(number, 10)
-    joint = " et " if ones == 1 else "-"
-    return f"{_FRENCH_TENS[tens - 2]}{joint}{_FRENCH[ones]}" if ones else _FRENCH_TENS[tens - 2]
+    return _counted(number, _FRENCH, _FRENCH_TENS, " et " if number % 10 == 1 else "-")
 
 
 def _german_number(number: int) -> str:
