@@ -183,7 +183,8 @@ class _Rendering:
         for rung in rungs:
             parts: dict[str, str] = {}
             for part in self._limits:  # in order: a later part may mark up an earlier one's words
-                parts[part] = self._limits[part].fitted(self._worded(part, rung, parts))
+                self._drawn[part, rung] = self._worded(part, rung, parts)
+                parts[part] = self._limits[part].fitted(self._drawn[part, rung])
             if self._fits(parts, aim=True):
                 return self._checked(*self._continued(rung, parts, tried))
             tried.append((rung, parts))
@@ -210,6 +211,11 @@ class _Rendering:
             facts.carried(f"{text}\n{rest[in_second(part)]}", self._stated) != facts.carried(text, self._stated)
             for part, text in parts.items()
         )
+
+    @cached_property
+    def _drawn(self) -> dict[tuple[str, int], str]:
+        """Each part on each rung that was tried, before it was spelled for the network."""
+        return {}
 
     @cached_property
     def _stated(self) -> list[Fact]:
@@ -295,6 +301,7 @@ class _Rendering:
                 problems += [self._lost(part, fact) for fact in listed if fact.name in needed and fact.name in missing]
         if problems:
             raise TemplateError(*problems)
+        fitted = [part for part, limit in self._limits.items() if limit.fit]
         return Variant(
             channel=self.channel.name,
             kind=self.channel.kind,
@@ -304,10 +311,8 @@ class _Rendering:
             carried=tuple(fact.name for fact in listed if fact.name in carried),
             left_out=tuple(fact.name for fact in listed if fact.name in left_out - carried),
             source=self._source(next(iter([*self._written, *self._limits]))),
-            unfitted={part: self._worded(part, rung, parts) for part, limit in self._limits.items() if limit.fit},
-            fullest={
-                part: limit.fitted(self._worded(part, 1, parts)) for part, limit in self._limits.items() if limit.fit
-            },
+            unfitted={part: self._drawn[part, rung] for part in fitted},
+            fullest={part: self._limits[part].fitted(self._drawn[part, min(rung, 1)]) for part in fitted},
         )
 
     def _is_by_hand(self, part: str) -> bool:
