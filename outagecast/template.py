@@ -30,7 +30,7 @@ _AUTHORS_MISTAKES = (ArithmeticError, AttributeError, LookupError, MemoryError, 
 MOST_STEPS = 20_000  # rounds of loops, and calls, in one text; the shipped ones take a few dozen
 MOST_CHARACTERS = 100_000  # of one text
 SHARED = "shared"  # what is only marked up, and reads the same in every language
-_SHIPPED = Path(next(iter(outagecast.templates.__path__)))
+SHIPPED = Path(next(iter(outagecast.templates.__path__)))
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -96,7 +96,7 @@ class Book:
     @cached_property
     def _environment(self) -> _Environment:
         languages = dict.fromkeys((self.language, self.language.partition("-")[0]))  # en-GB, then en
-        folders = [folder / name for name in (*languages, SHARED) for folder in (self.own, _SHIPPED) if folder]
+        folders = [folder / name for name in (*languages, SHARED) for folder in (self.own, SHIPPED) if folder]
         environment = _Environment(
             loader=jinja2.FileSystemLoader(folders),
             undefined=jinja2.StrictUndefined,

@@ -11,15 +11,13 @@ import typing
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import outagecast.templates
 from outagecast import document
 from outagecast.errors import TemplateError
+from outagecast.template import SHIPPED
 
 FILE = "advice.yaml"
-_SHIPPED = Path(next(iter(outagecast.templates.__path__)))
 _KEYBOARD = str.maketrans({"’": "'", "‘": "'", "\u2011": "-", "\u00a0": " ", "\u202f": " "})
 # Before a small letter it was an abbreviation that ended, such as "9 a.m. to 5 p.m.".
 _END = re.compile("(?<=[.!?…])[\"'”’»“)]*\\s+(?![a-zß-öø-ÿ])|(?<=[。！？])|\n")
@@ -64,7 +62,7 @@ def _plain(letter: str) -> str:
 @cache
 def shipped(language: str) -> tuple[Phrase, ...]:
     """The phrases that come with the templates of ``language``, or of the one it is a kind of; perhaps none."""
-    while not (path := _SHIPPED / language / FILE).exists():
+    while not (path := SHIPPED / language / FILE).exists():
         language, separator, _ = language.rpartition("-")
         if not separator:
             return ()
