@@ -20,6 +20,7 @@ import outagecast.templates
 from outagecast import facts, registry
 from outagecast.model import Status, Variant
 from outagecast.wording import Wording
+from tests.conftest import BESIDE
 from tests.stories import WORDS, said_in
 
 if TYPE_CHECKING:
@@ -155,10 +156,10 @@ def letters(text: str) -> str:
 def check(variant: Variant, told: dict[str, Any], next_update: datetime | None) -> None:
     """Every limit kept, every fact that must be there found by its letters."""
     limits = registry.channel_class(variant.kind).parts
-    wording = Wording(variant.language, SYDNEY, NOW)
     for part, text in variant.parts.items():
         where = f"{variant.language} {variant.kind}.{part} on rung {variant.rung} of {told}:\n{text}"
         limit = limits[part]
+        wording = Wording(variant.language, SYDNEY, NOW, is_spoken=limit.spoken)
         assert limit.length(text, variant.language) <= limit.most, where
         if limit.carries == "nothing" or not text:
             continue
@@ -171,12 +172,14 @@ def check(variant: Variant, told: dict[str, Any], next_update: datetime | None) 
         for time in clocks(told, next_update):
             said = wording.moment(time)
             ends = (said.clock, said.digits, "midnight" if variant.language == "en" else said.clock)
-            assert any(letters(clock) in words for clock in ends), f"{said.clock} is not in {where}"
+            spoken = (said.when, said.at, said.since, said.by, said.until) if limit.spoken else ()  # "this evening"
+            assert any(letters(clock) in words for clock in (*ends, *spoken)), f"{said.clock} is not in {where}"
 
 
 @pytest.mark.parametrize("part", range(8))
 def test_every_incident_is_told_whole_in_every_language(newsroom: Newsroom, part: int) -> None:
     newsroom.settings["organisation"]["languages"] = LANGUAGES
+    newsroom.settings["channels"] |= {kind: {"kind": kind, **settings} for kind, settings in BESIDE.items()}
     for kind, channel in newsroom.settings["channels"].items():
         channel["languages"] = LANGUAGES
         if kind == "twilio_sms":
