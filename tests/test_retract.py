@@ -368,7 +368,7 @@ def test_the_longest_that_fits_a_post_can_be_taken_back_in_one(office: Office, s
     office.retract()
 
     assert summary.rstrip(".") in office.bank.providers.x.posts[-1].text
-    assert len(summary) > 200
+    assert len(summary) > 160
 
 
 def test_where_words_by_hand_stood_for_a_summary_too_long_to_quote_the_title_is_quoted(office: Office) -> None:
