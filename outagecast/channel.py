@@ -7,12 +7,17 @@ in ``registry.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from outagecast.errors import ChannelError
 from outagecast.model import Delivery, Published, Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from socket import socket
 
 FIRST = "first"  # beside the statuses: the first word that a channel carries of an incident, whatever its status
 FOLLOW_UP = "follow_up"  # more on what it has told to be over
@@ -213,6 +218,76 @@ class Threads(Protocol):
     @staticmethod
     def may_thread(settings: Any) -> bool:
         """Whether this channel's settings ask for it."""
+        ...
+
+
+Outcome: TypeAlias = tuple[Delivery, Receipt | ChannelError]
+
+
+class Outgoing(NamedTuple):
+    """What a conversation has to say now."""
+
+    data: bytes
+    begins: Sequence[Delivery]  # those that may be published once a byte of ``data`` has left: noted before it does
+
+
+class Conversation(Protocol):
+    """What is said on one connection that many deliveries share: bytes in, bytes out, no socket and no clock.
+
+    Whoever drives it gives it deliveries while it has room, writes what it says, and hands it what it hears.
+    """
+
+    patience: ClassVar[float]  # seconds that the provider may take to answer, before the connection counts as broken
+
+    @property
+    def room(self) -> int:
+        """How many more deliveries it takes now."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can be said on this connection, once what it holds has its outcome."""
+        ...
+
+    def take(self, delivery: Delivery) -> None:
+        """Take one delivery, when there is room. Raises Rejected where it can never be said."""
+        ...
+
+    def outgoing(self) -> Outgoing:
+        """What is to be written now, and no more; empty where it waits for an answer."""
+        ...
+
+    def incoming(self, data: bytes) -> Iterable[Outcome]:
+        """What an answer, or a part of one, decides."""
+        ...
+
+    def broken(self, why: str) -> Iterable[Outcome]:
+        """The connection ended, or the answer took too long: what that means for each delivery that it holds."""
+        ...
+
+    def farewell(self) -> bytes:
+        """What is politely said before hanging up; may be nothing."""
+        ...
+
+
+class Line(NamedTuple):
+    """One open connection: encrypted, logged in, and blocking, as whoever opened it left it."""
+
+    socket: socket
+    conversation: Conversation
+
+
+@runtime_checkable
+class Bulk(Protocol):
+    """Can serve many recipients over few kept connections, without waiting for one before it turns to the next."""
+
+    @property
+    def connections(self) -> int:
+        """How many lines may be open at once, by its settings."""
+        ...
+
+    def connect(self) -> Line:
+        """A line of its own, safe to call from several threads. Raises ChannelError or ConfigError, in its own time."""
         ...
 
 

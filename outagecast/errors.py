@@ -168,11 +168,13 @@ class Rejected(ChannelError):
         recipient: bool = False,
         account: bool = False,
         duplicate: bool = False,
+        suppress: str = "",
     ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.recipient = recipient  # the recipient's own reason: a wrong number, unsubscribed; others are unaffected
         self.account = account  # the account's reason: a dead token, no rights; every further call would fail too
         self.duplicate = duplicate  # the provider says it carries this already: look for it
+        self.suppress = suppress  # why nothing may be sent to this address again: "stop", "bounce"; empty if it may
 
 
 class Unavailable(ChannelError):
