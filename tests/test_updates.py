@@ -529,8 +529,8 @@ def test_on_a_terminal_an_update_shows_what_it_changes_and_is_asked_about_once(b
 
     assert screen.wait() == 0
     assert "Changed since update 1:\n  status: investigating -> identified\n  cause: unknown -> A cut.\n" in screen.text
-    (new,) = re.findall(r"    since update 1:\n((?:    [+-] .*\n)+)", screen.text)
-    assert {"    + We have found the cause: A cut.", "    - https://status.example.com"} <= set(new.splitlines())
+    on_x, *_ = re.findall(r"    since update 1:\n((?:    [+-] .*\n)+)", screen.text)
+    assert {"    + We have found the cause: A cut.", "    - https://status.example.com"} <= set(on_x.splitlines())
     assert "it carries these very words already, as update 1" in screen.text
     assert max(map(len, screen.text.partition("Send it?")[0].splitlines())) <= 80
     assert "\x1b[32m    + We have found the cause: A cut." in screen.raw
