@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -146,6 +147,7 @@ class Published:
     is_final: bool = True  # False: on its way to whom it is for; ask again later
     lost: str | None = None  # why it never reached them, in a safe sentence
     code: str = ""  # the provider's own, of why
+    suppress: str = ""  # why nothing may be sent to this address again, as of a refusal: "stop", "bounce"
 
 
 class ReadBack(StrEnum):
@@ -169,17 +171,7 @@ class Difference:
     seen: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """One person of an audience. ``line`` is where the audience file names them, counted from 1."""
-
-    address: str
-    language: str
-    line: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):  # of a million people it is made a million times
     """One variant to one target: the unit of work, of retry and of proof. An adapter gets nothing else."""
 
     key: str  # unique over (incident, update, channel, target); stable over retries

@@ -10,7 +10,6 @@ import json
 import re
 import sys
 import threading
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def write(folder: Path, parts: dict[str, str], first: int) -> None:
     blank = Delivery("k", "", 0, Status.INVESTIGATING, "", "en", parts, datetime.now(UTC))
     for number in range(first, sys.maxsize):
         its = {name: text.replace("@", f"Update {number}.") for name, text in parts.items()}
-        page.send(replace(blank, incident=incident(number), update=(number - 1) % AN_INCIDENT + 1, parts=its))
+        page.send(blank._replace(incident=incident(number), update=(number - 1) % AN_INCIDENT + 1, parts=its))
         print(number, flush=True)  # noqa: T201 - to whoever kills it
 
 

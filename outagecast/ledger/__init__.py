@@ -84,7 +84,8 @@ class Past:
     incident: str
     updates: Sequence[Update] = ()
     carried: Mapping[tuple[str, str, str], Carried] = field(default_factory=dict)  # (channel, target, language)
-    opened: Collection[tuple[str, int]] = frozenset()  # (channel, number) whose deliveries exist
+    opened: Collection[tuple[str, int]] = frozenset()  # (channel, number) whose deliveries all exist
+    begun: frozenset[tuple[str, int]] = frozenset()  # (channel, number) that were declared, and are not frozen yet
     wrong: Digests | None = None  # where the newest update is to be put right, of its words
 
     @property
@@ -127,8 +128,7 @@ class Entry:
     receipt: Receipt | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """What happened to a delivery, to be written down; which state that leads to, the table says."""
 
     event: Event
@@ -138,6 +138,62 @@ class Move:
     not_before: datetime | None = None
     receipt: Receipt | None = None
     began: datetime | None = None  # when a claimed one may have been sent, where that was not now
+    suppress: str = ""  # why the recipient is never to be sent to again: goes on the suppression list
+
+
+class Claimed(NamedTuple):
+    """One delivery of a window: it is ATTEMPTING on disk, and nobody else's."""
+
+    id: int
+    delivery: Delivery
+    attempts: int  # this one included
+
+
+class Told(NamedTuple):
+    """What one recipient carries of an incident, in the language of their newest word."""
+
+    target: str
+    language: str
+    carried: Carried
+
+
+class Hold(NamedTuple):
+    """Why a channel's deliveries are held back, since when, and by whom."""
+
+    at: datetime
+    by: str
+    why: str
+
+
+class Suppression(NamedTuple):
+    """An address that nothing is sent to any more."""
+
+    address: str  # as ``folded`` writes it
+    kind: str  # phone, or email
+    why: str  # stop, bounce, complaint, unsubscribed, or asked
+    at: datetime
+    source: str  # the channel that learned it, or the file it was imported from
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How many people a provider refused for one reason of their own."""
+
+    words: str  # never an address
+    count: int
+
+
+class Purged(NamedTuple):
+    """What a purge did, or left."""
+
+    incidents: Sequence[str] = ()  # whose recipients are hashes now
+    recipients: int = 0
+    kept: Sequence[str] = ()  # that were due, and still have something to send
+
+
+def folded(address: str) -> str:
+    """An address as it is compared: without blanks around it, and in small letters."""
+    return address.strip().casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +249,11 @@ class Ledger(Protocol):
         """Where it is, for people."""
         ...
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Hold the right to send. Raises ConflictError naming who holds it, since when."""
+    def lock(self, channel: str | None = None) -> AbstractContextManager[None]:
+        """Hold the right to send on public channels, or on one bulk channel: neither holds up the other.
+
+        Several may be held at once, from several threads. Raises ConflictError naming who holds it, since when.
+        """
         ...
 
     def unsure(self, now: datetime) -> str | None:
@@ -214,14 +273,19 @@ class Ledger(Protocol):
         ...
 
     def past(self, incident: str, channels: Collection[str] | None = None) -> Past:
-        """What is known of an incident; what is carried, on ``channels`` only."""
+        """What is known of an incident; what is carried, on ``channels`` only.
+
+        A bulk channel's people may be a million: of those ask ``told``.
+        """
         ...
 
     def open(self, update: Update, variants: Iterable[Variant], openings: Iterable[Opening]) -> None:
         """Write an update, its frozen words and its deliveries, and supersede what of older ones is still unsent.
 
-        An update that exists gets the deliveries it lacks, and their digest. One that retracts calls off whatever of
-        the incident is still unsent, on every channel. Raises ConflictError where its number is taken by another.
+        A channel with words and no deliveries is declared: its people come with ``freeze``. Of one channel all
+        deliveries expire together. An update that exists gets the deliveries it lacks, and their digest. One that
+        retracts calls off whatever of the incident is still unsent, on every channel. Raises ConflictError where its
+        number is taken by another.
         """
         ...
 
@@ -269,8 +333,11 @@ class Ledger(Protocol):
         """Every update of an incident on every channel, in the order in which they were opened."""
         ...
 
-    def reached(self, incident: str) -> list[Reached]:
-        """Every target that anything of an incident was opened for; a thread is one, its first post's."""
+    def reached(self, incident: str) -> Iterator[Reached]:
+        """Every target that anything of an incident was opened for, but for those purged; a thread is its first post.
+
+        Read page by page, by channel and in the order of targets; a million of them take no memory.
+        """
         ...
 
     def carried(self, channel: str) -> Iterator[Words]:
@@ -279,6 +346,98 @@ class Ledger(Protocol):
 
     def knows(self, channel: str, provider_id: str) -> bool:
         """Whether a post, by its provider's id, was sent from this ledger."""
+        ...
+
+    # -- many recipients ---------------------------------------------------------------------------------------------
+
+    def freeze(self, update: Update, channel: str, openings: Iterable[Opening]) -> None:
+        """Write the deliveries of a channel that ``open`` declared, in slices, so that nobody else waits for long.
+
+        Nothing of it can be claimed before all is there. What an earlier try left is replaced; one that is frozen
+        stays as it is. What older updates have unsent for the same people is superseded. Raises ConflictError where
+        the channel was not declared, or a newer update was.
+        """
+        ...
+
+    def is_frozen(self, incident: str, number: int, channel: str) -> bool:
+        """Whether all deliveries of an update on a channel are there."""
+        ...
+
+    def claim_window(
+        self, incident: str, number: int, channel: str, most: int, now: datetime, by: str
+    ) -> list[Claimed]:
+        """Take up to ``most`` deliveries that are ready and due, as ATTEMPTING, in one transaction that is synced.
+
+        Those that were never put off go first, in the order in which they were frozen. None where they are held, not
+        all frozen, or expired; those are written off.
+        """
+        ...
+
+    def record_many(self, moves: Sequence[tuple[Claimed, Move]], now: datetime, by: str) -> None:
+        """Write down what happened to deliveries that are ATTEMPTING: all of them, or none.
+
+        After a power loss, and only then, those of the last moments may be ATTEMPTING again. Raises ConflictError
+        where one is ATTEMPTING no longer, and KeyError where nothing of the kind can happen to one that is.
+        """
+        ...
+
+    def windows(self, incident: str, number: int, channel: str, since: datetime) -> list[tuple[datetime, int]]:
+        """When windows were claimed since then, and how many deliveries each has: how fast it goes."""
+        ...
+
+    def refusals(self, incident: str, number: int, channel: str) -> list[Refusal]:
+        """Why people were refused for their own reason, the most frequent first: a few, and the rest together."""
+        ...
+
+    def claimed_since(self, incident: str, number: int, channel: str, since: datetime) -> int:
+        """How many deliveries were claimed in windows since then: what is sent by another process now, and how fast."""
+        ...
+
+    def told(self, incident: str, channel: str) -> Iterator[Told]:
+        """Everybody of a channel who carries, or may carry, something of an incident, or was refused it.
+
+        Read page by page in the order of targets, each once with their newest; a million of them take no memory.
+        """
+        ...
+
+    def hold(self, incident: str, number: int, channel: str, why: str, now: datetime, by: str) -> None:
+        """Let nothing more of a channel be claimed until it is released. Who holds it first is the one who is named."""
+        ...
+
+    def release(self, incident: str, number: int, channel: str) -> None:
+        """Let a channel go on."""
+        ...
+
+    def held(self, incident: str, number: int, channel: str) -> Hold | None:
+        """Who holds a channel, and why; None for nobody."""
+        ...
+
+    def cancel(self, incident: str, number: int, channel: str, now: datetime, by: str) -> int:
+        """Call off what is still unsent, put off or held; how many. What is under way ends as it ends."""
+        ...
+
+    def suppress(self, rows: Iterable[Suppression]) -> int:
+        """Put addresses on the suppression list; how many were not on it. One that is keeps its first reason."""
+        ...
+
+    def unsuppress(self, address: str) -> bool:
+        """Take an address off the list; whether it was on it."""
+        ...
+
+    def suppressed(self) -> Iterator[Suppression]:
+        """The whole suppression list, in the order of addresses, read page by page."""
+        ...
+
+    def why_suppressed(self, address: str) -> str | None:
+        """Why nothing is sent to an address any more; None where it is not on the list."""
+        ...
+
+    def purge(self, before: datetime, now: datetime, *, dry_run: bool = False) -> Purged:
+        """Forget the addresses of incidents that a closing update older than ``before`` ended; counts remain.
+
+        Each becomes a hash under a key in a file beside the ledger: the same person, the same hash. What of them is
+        unsent and expired can never be sent again. Incidents that are still being sent are kept.
+        """
         ...
 
     def close(self) -> None:

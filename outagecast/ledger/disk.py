@@ -11,7 +11,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,7 +193,7 @@ def _readable(file: Path) -> str:
 
 def _tighten(file: Path) -> None:
     """Take away what others may do with a ledger of an earlier day, or with one that was copied here."""
-    for name in (file.name, f"{file.name}-wal", f"{file.name}-shm", f"{file.name}.lock"):
+    for name in (file.name, f"{file.name}-wal", f"{file.name}-shm", f"{file.name}.lock", f"{file.name}.key"):
         path = file.with_name(name)
         with suppress(OSError):  # it is missing, or another's
             mode = path.lstat().st_mode
@@ -209,23 +209,26 @@ class Reserve:
 
     def __init__(self) -> None:
         self._file: int | None = None
+        self._mutex = threading.Lock()
+        self._keepers = 0
         self.is_spent = False  # no new call may begin: its receipt could not be written
 
     @contextmanager
     def kept(self, ledger: Path) -> Iterator[None]:
-        """Keep it on the disk of ``ledger``. Raises LedgerError where there is no room for it."""
-        self.is_spent = False
-        with ExitStack() as stack:
-            try:
-                file = stack.enter_context(tempfile.TemporaryFile(dir=real(ledger).parent, buffering=0)).fileno()
-                _fill(file, RESERVE)
-            except OSError as error:
-                hint = "make room there, then run this again"
-                said = f"no room could be kept on the disk of the ledger {ledger}: {error.strerror}"
-                raise LedgerError(Problem(said, hint)) from None
-            self._file = file
-            stack.callback(setattr, self, "_file", None)
+        """Keep it on the disk of ``ledger``, once for all who do. Raises LedgerError where there is no room for it."""
+        with self._mutex:
+            if not self._keepers:
+                self._file = _reserved(ledger)
+                self.is_spent = False
+            self._keepers += 1
+        try:
             yield
+        finally:
+            with self._mutex:
+                self._keepers -= 1
+                if not self._keepers and self._file is not None:
+                    os.close(self._file)
+                    self._file = None
 
     def give_back(self, error: sqlite3.Error) -> bool:
         """Make room, if that is what was missing and there is still some to give."""
@@ -234,6 +237,18 @@ class Reserve:
         self.is_spent = True
         os.ftruncate(self._file, 0)
         return True
+
+
+def _reserved(ledger: Path) -> int:
+    """The descriptor of a file that takes up the room."""
+    try:
+        with tempfile.TemporaryFile(dir=real(ledger).parent, buffering=0) as file:
+            _fill(file.fileno(), RESERVE)
+            return os.dup(file.fileno())
+    except OSError as error:
+        hint = "make room there, then run this again"
+        said = f"no room could be kept on the disk of the ledger {ledger}: {error.strerror}"
+        raise LedgerError(Problem(said, hint)) from None
 
 
 def _fill(file: int, size: int) -> None:

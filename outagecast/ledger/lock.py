@@ -18,12 +18,13 @@ from outagecast.person import operator
 
 
 @contextmanager
-def hold(ledger: Path) -> Iterator[Callable[[], None]]:
-    """Hold the right to send; what is yielded raises ConflictError once that is no longer true.
+def hold(ledger: Path, channel: str | None = None) -> Iterator[Callable[[], None]]:
+    """Hold the right to send on public channels, or on one bulk channel.
 
-    Raises ConflictError naming who holds it, LedgerError where there can be no lock.
+    What is yielded raises ConflictError once that is no longer true. Raises ConflictError naming who holds it,
+    LedgerError where there can be no lock.
     """
-    path = _beside(ledger)
+    path = _beside(ledger, channel)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -33,8 +34,9 @@ def hold(ledger: Path) -> Iterator[Callable[[], None]]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another run"
+            doing = f"sending to {channel}" if channel else "announcing"
             raise ConflictError(
-                Problem(f"{holder} is announcing from this ledger", "wait for it; look with: outagecast status")
+                Problem(f"{holder} is {doing} from this ledger", "wait for it; look with: outagecast status")
             ) from None
         except OSError as error:  # a network disk without locks
             raise _no_lock(path, error) from None
@@ -57,14 +59,14 @@ def hold(ledger: Path) -> Iterator[Callable[[], None]]:
         os.close(descriptor)
 
 
-def held_by(ledger: Path) -> tuple[str, bool]:
-    """Who is announcing from a ledger, and whether they still are; "" for nobody. Changes nothing.
+def held_by(ledger: Path, channel: str | None = None) -> tuple[str, bool]:
+    """Who is announcing from a ledger, or sending to one bulk channel, and whether they still are; "" for nobody.
 
-    Not alive and yet named is a run that was cut short. The lock itself is only tried where somebody left a name: for a
-    moment it would keep an announcement from starting.
+    Changes nothing. Not alive and yet named is a run that was cut short. The lock itself is only tried where somebody
+    left a name: for a moment it would keep an announcement from starting.
     """
     try:
-        with _beside(ledger).open("rb") as file:
+        with _beside(ledger, channel).open("rb") as file:
             holder = file.read(200).decode(errors="replace").strip()
             if not holder:
                 return "", False
@@ -84,11 +86,11 @@ def _files(*paths: Path) -> list[tuple[int, int]]:
     return []
 
 
-def _beside(ledger: Path) -> Path:
+def _beside(ledger: Path, channel: str | None) -> Path:
     # Not the database itself: closing any descriptor of it would drop SQLite's own locks.
     # Beside the file itself, and not beside a link to it: else each name of the ledger had a lock of its own.
     file = real(ledger)
-    return file.with_name(file.name + ".lock")
+    return file.with_name(f"{file.name}.{channel}.lock" if channel else f"{file.name}.lock")
 
 
 def _no_lock(path: Path, error: OSError) -> LedgerError:

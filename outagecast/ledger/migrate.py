@@ -15,8 +15,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY = 10.0  # seconds
 
 
-def patiently(work: Callable[[], None]) -> None:
-    """Try ``work`` until nobody else is in its way, for as long as SQLite itself would wait.
+def patiently(work: Callable[[], object], nap: tuple[float, float] = (0.01, 0.05)) -> None:
+    """Try ``work`` until nobody else is in its way, for as long as SQLite itself would wait; ``nap`` in seconds.
 
     Who makes a ledger, or is the first or the last to use it, holds all others off, and those are told so at once:
     https://sqlite.org/wal.html, "Sometimes queries return SQLITE_BUSY in WAL mode".
@@ -24,13 +24,14 @@ def patiently(work: Callable[[], None]) -> None:
     until = time.monotonic() + BUSY
     while True:
         try:
-            return work()
+            work()
+            return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL}:
                 raise
             if time.monotonic() > until:
                 raise
-        time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - not a secret
+        time.sleep(random.uniform(*nap))  # noqa: S311 - not a secret
 
 
 def require_durable(database: sqlite3.Connection, path: Path) -> None:
@@ -39,6 +40,7 @@ def require_durable(database: sqlite3.Connection, path: Path) -> None:
     # NORMAL lost an acknowledged intent in 243 of 244 simulated power losses.
     database.execute("PRAGMA synchronous=FULL")
     database.execute("PRAGMA foreign_keys=ON")
+    database.execute("PRAGMA secure_delete=ON")  # what is purged, or moved to another page, is not to be read any more
     if sys.platform == "darwin":  # where fsync alone does not reach the platter
         database.execute("PRAGMA fullfsync=ON")
     if mode != "wal" or database.execute("PRAGMA synchronous").fetchone()[0] != 2:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from datetime import UTC, datetime
+from hashlib import blake2b
 
 from outagecast.ledger import Entry, Update
 from outagecast.model import Delivery, Receipt, State, Status, posts
@@ -34,7 +34,7 @@ def from_update(update: Update) -> dict[str, object]:
 
 def key_of(number: int, *where: str) -> str:
     """The delivery's key: the same for the same words to the same target, whatever ledger it was drawn in."""
-    return hashlib.blake2b("\x00".join((*where, str(number))).encode(), digest_size=16).hexdigest()
+    return blake2b("\0".join((*where, str(number))).encode(), digest_size=16).hexdigest()
 
 
 def to_entry(row: sqlite3.Row) -> Entry:
@@ -51,7 +51,7 @@ def to_entry(row: sqlite3.Row) -> Entry:
         not_before=maybe(row["not_before"]),
         receipt=Receipt(row["provider_id"], row["url"], row["detail"]) if row["provider_id"] else None,
         delivery=Delivery(
-            key=row["key"],
+            key=key_of(row["number"], row["incident"], row["channel"], row["target"], row["language"], row["words"]),
             incident=row["incident"],
             update=row["number"],
             status=Status(row["update_status"]),

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import sqlite3
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
 
-from outagecast.errors import ConflictError, LedgerError, Problem
+from outagecast.errors import ConflictError, Problem
 from outagecast.ledger import (
     UNSURE_FOR,
     Carried,
@@ -23,41 +19,39 @@ from outagecast.ledger import (
     Move,
     Opening,
     Past,
-    Reached,
     Tally,
     Update,
     Words,
 )
-from outagecast.ledger.disk import THIS_MACHINE, Disk, Reserve, connect, explain, require_sound
-from outagecast.ledger.lock import hold
-from outagecast.ledger.migrate import is_behind, migrate, patiently, require_durable
-from outagecast.ledger.rows import from_update, key_of, maybe, moment, parts_of, stamp, to_entry, to_update
+from outagecast.ledger.crowd import Crowd
+from outagecast.ledger.purge import Purging
+from outagecast.ledger.rows import from_update, maybe, moment, parts_of, stamp, to_entry, to_update
+from outagecast.ledger.store import IS_NEWEST, guarded
 from outagecast.ledger.witness import Mark, note, recall
-from outagecast.model import DOUBTFUL, PUBLISHED, SECOND, State, Status, Variant, digest_of
-from outagecast.transitions import LEADS, TRANSITIONS
+from outagecast.model import PUBLISHED, SECOND, State, Status, Variant, digest_of
+from outagecast.transitions import LEADS
 
 MOST_ENTRIES = 500
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 _ENTRY = f"""
-    SELECT d.*, v.parts, u.status AS update_status, u.opened_at AS update_opened_at,
-           (SELECT p.provider_id FROM delivery p INDEXED BY delivery_by_target -- else it reads all that went before
-             WHERE p.incident = d.incident AND p.channel = d.channel
-             AND p.target IN (d.target, '', '{SECOND}') AND p.language = d.language -- of a thread all its posts
-             AND (p.number, p.target) < (d.number, d.target) AND p.provider_id IS NOT NULL AND p.state <> 'missing'
-             ORDER BY p.number DESC, p.target DESC LIMIT 1) AS thread_id
-      FROM delivery d JOIN variant v ON v.id = d.variant
-      JOIN incident_update u ON u.incident = d.incident AND u.number = d.number
+    SELECT d.*, b.incident, b.number, b.channel, b.expires_at, v.parts, v.digest AS words,
+           u.status AS update_status, u.opened_at AS update_opened_at,
+           (SELECT p.provider_id FROM batch e CROSS JOIN recipient r ON r.batch = e.id -- by recipient, or it reads all
+              CROSS JOIN delivery p ON p.id = r.delivery
+             WHERE e.incident = b.incident AND e.channel = b.channel
+             AND r.target IN (d.target, '', '{SECOND}') AND r.language = d.language -- of a thread all its posts
+             AND (e.number, r.target) < (b.number, d.target) AND p.provider_id IS NOT NULL AND p.state <> 'missing'
+             ORDER BY e.number DESC, r.target DESC LIMIT 1) AS thread_id
+      FROM delivery d JOIN batch b ON b.id = d.batch JOIN variant v ON v.id = d.variant
+      JOIN incident_update u ON u.incident = b.incident AND u.number = b.number
 """  # noqa: S608 - our own words
 
 _LEADS = ",".join(f"'{state}'" for state in sorted(LEADS))
 # A thread's second post waits for the first.
-_MAY_GO = f"""(d.target <> '{SECOND}' OR EXISTS (SELECT 1 FROM delivery f
-    WHERE f.incident = d.incident AND f.number = d.number AND f.channel = d.channel AND f.target = ''
-      AND f.language = d.language AND f.state IN ({_LEADS})))
+_MAY_GO = f"""(d.target <> '{SECOND}' OR EXISTS (SELECT 1 FROM recipient r JOIN delivery f ON f.id = r.delivery
+    WHERE r.batch = d.batch AND r.target = '' AND r.language = d.language AND f.state IN ({_LEADS})))
 """  # noqa: S608 - our own words
+_ITS = " b.incident = ? AND b.number = ? AND b.channel = ? AND b.frozen_at IS NOT NULL"
 
 
 def slugs(path: Path) -> list[str]:
@@ -70,78 +64,10 @@ def slugs(path: Path) -> list[str]:
         return []
 
 
-def _guarded(verb: Callable[P, R]) -> Callable[P, R]:
-    """One thread at a time, and SQLite's errors in words that say what to do."""
+class SqliteLedger(Crowd, Purging):
+    """See ``outagecast.ledger.Ledger``."""
 
-    @functools.wraps(verb)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        ledger: Any = args[0]
-        with ledger._mutex:
-            try:
-                return verb(*args, **kwargs)
-            except sqlite3.Error as error:
-                raise LedgerError(explain(ledger.path, error)) from error
-
-    return wrapper
-
-
-class SqliteLedger:
-    """See ``outagecast.ledger.Ledger``. Safe to share between threads."""
-
-    def __init__(self, path: Path, disk: Disk = THIS_MACHINE) -> None:
-        """Open or create the ledger; one that cannot be written is only read, and its lock says why.
-
-        Raises LedgerError where it could not keep what it is told.
-        """
-        self.path = path
-        self._mutex = threading.RLock()
-        self._disk = disk
-        self._reserve = Reserve()
-        self._check: Callable[[], None] = _nothing  # while the lock is held: whether it still is
-        self._db, self._refusal = connect(path, disk)  # why nothing may be written, if so
-        self._db.row_factory = sqlite3.Row
-        try:
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
-
-    @property
-    def place(self) -> str:
-        return str(self.path)
-
-    @_guarded
-    def _prepare(self) -> None:
-        if self._refusal is None:
-            patiently(lambda: require_durable(self._db, self.path))
-            patiently(lambda: migrate(self._db, self.path))
-        elif is_behind(self._db, self.path):
-            raise LedgerError(self._refusal)  # it cannot be brought up to date
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._check()
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                with suppress(sqlite3.Error):  # what went wrong first is what is told
-                    self._db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        self.inspect()
-        with hold(self.path) as check, self._reserve.kept(self.path):
-            self._check = check
-            try:
-                yield
-            finally:
-                self._check = _nothing
-
-    @_guarded
+    @guarded
     def unsure(self, now: datetime) -> str | None:
         if why := self._contradiction():
             return why
@@ -149,26 +75,32 @@ class SqliteLedger:
         since = maybe(row["unsure"])
         return str(row["why"]) if since and now - since < UNSURE_FOR else None
 
-    @_guarded
+    @guarded
     def recognise(self, now: datetime, by: str) -> None:
         why = self._contradiction()
         if why is None:
             return
         with self._transaction():
             self._db.execute("UPDATE ledger SET unsure = ?, why = ?", (stamp(now), why))
-            for row in self._db.execute(f"{_ENTRY} WHERE d.state = 'ready'").fetchall():
-                self._change(
-                    row["id"], State.READY, Move(Event.CLAIMED, began=moment(row["update_opened_at"])), now, by
-                )
-                self._change(row["id"], State.ATTEMPTING, Move(Event.LOST, why), now, by)
+            for row in self._db.execute(
+                "SELECT b.id, u.opened_at FROM batch b JOIN incident_update u USING (incident, number)"
+                " WHERE b.frozen_at IS NOT NULL"
+            ).fetchall():
+                lost = [Move(Event.CLAIMED, began=moment(row["opened_at"])), Move(Event.LOST, why)]
+                last = 0
+                while ids := self._change_unsent(row["id"], lost, now, by, after=last):
+                    last = ids[-1]
 
-    @_guarded
+    @guarded
     def remember(self) -> None:
         note(self.path, self._mark())
 
     def _mark(self) -> Mark:
         """Which ledger this is, and how far."""
-        row = self._db.execute("SELECT id, (SELECT coalesce(max(seq), 0) FROM transition) AS changes FROM ledger")
+        row = self._db.execute(
+            "SELECT id, (SELECT coalesce(max(seq), 0) FROM transition) + (SELECT coalesce(max(seq), 0) FROM window)"
+            " FROM ledger"
+        )
         return Mark(*row.fetchone())
 
     def _contradiction(self) -> str | None:
@@ -176,36 +108,31 @@ class SqliteLedger:
         last = recall(self.path)
         return last and last.contradicts(*self._mark())
 
-    @_guarded
-    def inspect(self) -> None:
-        """Raises LedgerError where nothing may be sent from this ledger."""
-        if self._refusal:
-            raise LedgerError(self._refusal)
-        self._disk.require_room(self.path)
-        require_sound(self._db, self.path)
-
-    @_guarded
+    @guarded
     def incidents(self) -> list[str]:
         rows = self._db.execute("SELECT incident FROM incident_update GROUP BY incident ORDER BY max(opened_at) DESC")
         return [row["incident"] for row in rows]
 
-    @_guarded
+    @guarded
     def past(self, incident: str, channels: Collection[str] | None = None) -> Past:
         updates = [
             to_update(row)
             for row in self._db.execute("SELECT * FROM incident_update WHERE incident = ? ORDER BY number", (incident,))
         ]
-        pairs = self._db.execute("SELECT DISTINCT channel, number FROM delivery WHERE incident = ?", (incident,))
-        opened = frozenset((row["channel"], row["number"]) for row in pairs)
+        batches = self._db.execute(
+            "SELECT channel, number, frozen_at FROM batch WHERE incident = ?", (incident,)
+        ).fetchall()
+        opened = frozenset((row["channel"], row["number"]) for row in batches if row["frozen_at"])
+        begun = frozenset((row["channel"], row["number"]) for row in batches if not row["frozen_at"])
         carried: dict[tuple[str, str, str], Carried] = {}
         for channel in {name for name, _ in opened if channels is None or name in channels}:
             rows = self._db.execute(
-                "SELECT d.target, d.language, d.number, d.state, d.attempted_at, d.provider_id, v.digest,"  # noqa: S608
+                "SELECT d.target, d.language, b.number, d.state, d.attempted_at, d.provider_id, v.digest,"  # noqa: S608
                 f" CASE WHEN d.target IN ('', '{SECOND}') THEN v.parts END AS parts"  # people's are many
-                " FROM delivery d JOIN variant v ON v.id = d.variant"
-                " WHERE d.incident = ? AND d.channel = ? AND (d.state IN"
+                " FROM batch b CROSS JOIN delivery d ON d.batch = b.id JOIN variant v ON v.id = d.variant"
+                " WHERE b.incident = ? AND b.channel = ? AND (d.state IN"
                 " ('attempting', 'in_doubt', 'needs_decision', 'accepted', 'verified', 'mismatch', 'missing')"
-                " OR (d.state = 'failed' AND d.refused)) ORDER BY d.number",
+                " OR (d.state = 'failed' AND d.refused)) ORDER BY b.number",
                 (incident, channel),
             )
             for row in rows:
@@ -213,23 +140,33 @@ class SqliteLedger:
                 state, began = State(row["state"]), maybe(row["attempted_at"])
                 digest = digest_of(parts_of(row)) if row["parts"] else row["digest"]
                 carried[key] = Carried(row["number"], state, digest, began, row["provider_id"])
-        return Past(incident, updates, carried, opened)
+        return Past(incident, updates, carried, opened, begun)
 
-    @_guarded
     def open(self, update: Update, variants: Iterable[Variant], openings: Iterable[Opening]) -> None:
+        self._open(update, variants, openings)
+        if update.status is Status.RETRACTED:  # what is too much for one transaction, and cannot be claimed any more
+            for batch in self._before(update):
+                self._sweep(batch, _taken_back(update), update.opened_at, update.opened_by)
+
+    @guarded
+    def _open(self, update: Update, variants: Iterable[Variant], openings: Iterable[Opening]) -> None:
         with self._transaction():
             is_new = self._existing(update) is None
             if is_new:
                 self._insert("incident_update", from_update(update))
             if update.status is Status.RETRACTED:
                 self._call_off(update)
-            words: dict[tuple[str, str], tuple[int, str]] = {}
+            batches: dict[str, int] = {}
+            words: dict[tuple[str, str], int] = {}
             for variant in variants:
-                words[variant.channel, variant.language] = self._freeze(update, variant), variant.digest
-            opened = False
+                words[variant.channel, variant.language] = self._freeze_words(update, variant)
+                batches[variant.channel] = self._declare(update, variant.channel)
+            opened: set[str] = set()
             for opening in openings:
-                self._open_one(update, opening, *words[opening.channel, opening.language])
-                opened = True
+                if opening.channel not in opened:
+                    self._seal(batches[opening.channel], update.opened_at, opening.expires_at)
+                    opened.add(opening.channel)
+                self._open_one(update, opening, batches[opening.channel], words[opening.channel, opening.language])
             if opened and not is_new:
                 self._db.execute(
                     "UPDATE incident_update SET digest = ? WHERE incident = ? AND number = ?",
@@ -255,7 +192,7 @@ class SqliteLedger:
             )
         return update.number
 
-    def _freeze(self, update: Update, variant: Variant) -> int:
+    def _freeze_words(self, update: Update, variant: Variant) -> int:
         where = (update.incident, update.number, variant.channel, variant.language)
         known = self._db.execute(
             "SELECT id FROM variant WHERE incident = ? AND number = ? AND channel = ? AND language = ?", where
@@ -274,51 +211,70 @@ class SqliteLedger:
             },
         )
 
-    def _open_one(self, update: Update, opening: Opening, variant: int, digest: str) -> None:
-        where = (update.incident, opening.channel, opening.target, opening.language)
+    def _declare(self, update: Update, channel: str) -> int:
+        where = {"incident": update.incident, "number": update.number, "channel": channel}
+        known = self._db.execute(
+            "SELECT id FROM batch WHERE incident = ? AND number = ? AND channel = ?", tuple(where.values())
+        ).fetchone()
+        if known:
+            return int(known["id"])
+        held = self._db.execute(  # what somebody holds is held until somebody lets it go on, whatever is said next
+            "SELECT held_at, held_by, held_why FROM batch WHERE incident = ? AND channel = ? ORDER BY number DESC",
+            (update.incident, channel),
+        ).fetchone()
+        return self._insert("batch", {**where, **dict(held or {})})
+
+    def _open_one(self, update: Update, opening: Opening, batch: int, variant: int) -> None:
         # A newer word overtakes a thread's second post too, also where it is no thread itself; and with somebody who
         # reads another language by now, what was in the former one.
-        also = opening.target or SECOND
-        for row in self._db.execute(
-            "SELECT id FROM delivery INDEXED BY delivery_by_target"  # else each reads all that is unsent
-            " WHERE incident = ? AND channel = ? AND target IN (?, ?)"
-            " AND (language = ? OR target NOT IN ('', ?)) AND number < ? AND state = 'ready'",
-            (*where[:3], also, opening.language, SECOND, update.number),
-        ).fetchall():
-            self._change(row["id"], State.READY, Move(Event.SUPERSEDED), update.opened_at, update.opened_by)
-        self._insert(
+        rows = self._db.execute(
+            "SELECT d.id FROM batch b CROSS JOIN recipient r ON r.batch = b.id"  # else each reads all that is unsent
+            " CROSS JOIN delivery d ON d.id = r.delivery"
+            " WHERE b.incident = ? AND b.channel = ? AND b.number < ? AND r.target IN (?, ?)"
+            " AND (r.language = ? OR r.target NOT IN ('', ?)) AND d.state = 'ready'",
+            (
+                *(update.incident, opening.channel, update.number),
+                *(opening.target, opening.target or SECOND, opening.language, SECOND),
+            ),
+        ).fetchall()
+        if rows:
+            ids = [row["id"] for row in rows]
+            self._change(ids, State.READY, Move(Event.SUPERSEDED), update.opened_at, update.opened_by)
+        where = {"batch": batch, "target": opening.target, "language": opening.language}
+        if self._db.execute(
+            "SELECT 1 FROM recipient WHERE batch = ? AND target = ? AND language = ?", tuple(where.values())
+        ).fetchone():
+            return  # another run of the same update opened it a moment ago
+        delivery = self._insert(
             "delivery",
             {
-                **dict(zip(("incident", "channel", "target", "language"), where, strict=True)),
-                "key": key_of(update.number, *where, digest),
-                "number": update.number,
+                **where,
                 "variant": variant,
                 "state": opening.state.value,
                 "reason": opening.reason,
-                "expires_at": stamp(opening.expires_at),
                 "attempted_at": stamp(opening.attempted_at),
                 "edits": opening.edits,
                 "changed_at": stamp(update.opened_at),
             },
-            otherwise="IGNORE",  # another run of the same update opened it a moment ago
         )
+        self._insert("recipient", {**where, "delivery": delivery})
 
     def _call_off(self, update: Update) -> None:
-        """What is still queued of a false alarm must never go out: in two statements, since it may be a million."""
-        queued = "WHERE incident = ? AND number < ? AND state = 'ready'"
-        where, to = (update.incident, update.number), TRANSITIONS[State.READY, Event.CANCELLED]
-        at, why = stamp(update.opened_at), f"update {update.number} took it back before it was sent"
-        self._db.execute(
-            "INSERT INTO transition (delivery, at, from_state, to_state, event, reason, by)"  # noqa: S608 - our own words
-            f" SELECT id, ?, state, ?, ?, ?, ? FROM delivery {queued}",
-            (at, to.value, Event.CANCELLED.value, why, update.opened_by, *where),
-        )
-        self._db.execute(
-            f"UPDATE delivery SET state = ?, reason = ?, not_before = NULL, changed_at = ? {queued}",  # noqa: S608
-            (to.value, why, at, *where),
-        )
+        """What is still queued of a false alarm must never go out; of a million the first are called off at once."""
+        for batch in self._before(update):
+            self._db.execute(
+                "UPDATE batch SET expires_at = ?1 WHERE id = ?2 AND coalesce(expires_at, ?1) >= ?1",
+                (stamp(update.opened_at), batch),
+            )
+            self._change_unsent(batch, [_taken_back(update)], update.opened_at, update.opened_by)
 
-    @_guarded
+    def _before(self, update: Update) -> list[int]:
+        """The batches of earlier updates."""
+        where = update.incident, update.number
+        rows = self._db.execute("SELECT id FROM batch WHERE incident = ? AND number < ? ORDER BY id", where)
+        return [row["id"] for row in rows.fetchall()]
+
+    @guarded
     def variants(self, incident: str, number: int) -> list[Variant]:
         rows = self._db.execute(
             "SELECT * FROM variant WHERE incident = ? AND number = ? ORDER BY id", (incident, number)
@@ -334,37 +290,39 @@ class SqliteLedger:
             for row in rows
         ]
 
-    @_guarded
     def claim(self, incident: str, number: int, channel: str, now: datetime, by: str) -> Entry | None:
-        where = (incident, number, channel)
-        due = " WHERE d.incident = ? AND d.number = ? AND d.channel = ? AND d.state = 'ready'"
+        self._write_off(incident, number, channel, now, by)
+        return self._claim(incident, number, channel, now, by)
+
+    @guarded
+    def _claim(self, incident: str, number: int, channel: str, now: datetime, by: str) -> Entry | None:
         with self._transaction():
-            for row in self._db.execute(f"{_ENTRY}{due} AND d.expires_at <= ?", (*where, stamp(now))).fetchall():
-                self._change(row["id"], State.READY, Move(Event.EXPIRED, "too old to be sent"), now, by)
+            batch = self._claimable(incident, number, channel, now)
             row = self._db.execute(
                 # in the index's own order, what was never tried first: a hundred thousand others cost nothing
-                f"{_ENTRY}{due} AND (d.not_before IS NULL OR d.not_before <= ?) AND {_MAY_GO}"
-                " ORDER BY d.not_before, d.id LIMIT 1",
-                (*where, stamp(now)),
+                "SELECT d.id FROM delivery d INDEXED BY delivery_due WHERE d.batch = ? AND d.state = 'ready'"  # noqa: S608
+                f" AND (d.not_before IS NULL OR d.not_before <= ?) AND {_MAY_GO} ORDER BY d.not_before, d.id LIMIT 1",
+                (batch, stamp(now)),
             ).fetchone()
             if row is None:
                 return None
-            self._change(row["id"], State.READY, Move(Event.CLAIMED), now, by)
+            self._change([row["id"]], State.READY, Move(Event.CLAIMED), now, by)
             row = self._db.execute(f"{_ENTRY} WHERE d.id = ?", (row["id"],)).fetchone()
         return to_entry(row)
 
-    @_guarded
+    @guarded
     def next_try(self, incident: str, number: int, channel: str) -> datetime | None:
         row = self._db.execute(
-            "SELECT d.not_before FROM delivery d WHERE d.incident = ? AND d.number = ? AND d.channel = ?"  # noqa: S608
-            f" AND d.state = 'ready' AND {_MAY_GO} ORDER BY d.not_before LIMIT 1",
+            "SELECT d.not_before FROM batch b CROSS JOIN delivery d ON d.batch = b.id"  # noqa: S608 - our own words
+            f" WHERE {_ITS} AND b.held_at IS NULL AND {IS_NEWEST} AND d.state = 'ready' AND {_MAY_GO}"
+            " ORDER BY d.not_before LIMIT 1",
             (incident, number, channel),
         ).fetchone()
         if row is None:
             return None
         return maybe(row["not_before"]) or datetime.min.replace(tzinfo=UTC)
 
-    @_guarded
+    @guarded
     def move(self, entry: Entry, move: Move, now: datetime, by: str) -> State:
         try:
             return self._move(entry, move, now, by)
@@ -375,69 +333,41 @@ class SqliteLedger:
 
     def _move(self, entry: Entry, move: Move, now: datetime, by: str) -> State:
         with self._transaction():
-            return self._change(entry.id, entry.state, move, now, by)
+            if move.suppress:
+                self._suppress(entry.id, entry.delivery.target, move.suppress, now)
+            return self._change([entry.id], entry.state, move, now, by)
 
-    def _change(self, delivery: int, before: State, move: Move, now: datetime, by: str) -> State:
-        to = TRANSITIONS[before, move.event]
-        if self._reserve.is_spent and move.event in {Event.CLAIMED, Event.REPLAYED}:
-            raise sqlite3.OperationalError("database or disk is full")  # there would be no room for its receipt
-        receipt = move.receipt
-        attempt = to is State.ATTEMPTING
-        # A replay that was certainly not sent is no second copy.
-        replay = (move.event is Event.REPLAYED) - (move.event is Event.NOT_SENT and before is State.IN_DOUBT)
-        changed = self._db.execute(
-            "UPDATE delivery SET state = ?, reason = ?, code = ?, refused = ?, not_before = ?, changed_at = ?,"
-            " attempts = attempts + ?, replays = replays + ?,"
-            " attempted_at = CASE WHEN ? THEN NULL ELSE coalesce(attempted_at, ?) END,"
-            " provider_id = coalesce(?, provider_id), url = coalesce(?, url), detail = coalesce(?, detail)"
-            " WHERE id = ? AND state = ?",
-            (
-                *(to.value, move.reason, move.code, move.refused and to is State.FAILED),
-                *(stamp(move.not_before), stamp(now), attempt, replay),
-                # What may be sent again was certainly never out: a later look-up need not reach back to it.
-                *(to is State.READY, stamp(move.began or now) if attempt else None),
-                *(receipt and receipt.provider_id, receipt and receipt.url, receipt and receipt.detail),
-                *(delivery, before.value),
-            ),
-        ).rowcount
-        if changed != 1:
-            raise ConflictError(Problem("another run changed this delivery", "look with: outagecast status"))
-        self._insert(
-            "transition",
-            {
-                "delivery": delivery,
-                "at": stamp(now),
-                "from_state": before.value,
-                "to_state": to.value,
-                "event": move.event.value,
-                "reason": move.reason,
-                "by": by,
-            },
-        )
-        return to
-
-    @_guarded
+    @guarded
     def entries(
         self, incident: str, number: int, channel: str, states: Collection[State], *, after: int = 0
     ) -> list[Entry]:
-        marks = ",".join("?" * len(states))
-        rows = self._db.execute(
-            f"{_ENTRY} WHERE d.incident = ? AND d.number = ? AND d.channel = ? AND d.state IN ({marks})"
-            f" AND d.id > ? ORDER BY d.id LIMIT {MOST_ENTRIES}",
-            (incident, number, channel, *(state.value for state in states), after),
+        # Each in the order of its index, else a page of a million would sort what is left of them.
+        ranges = [(state, refused) for state in states for refused in (False, True)[: 1 + (state is State.FAILED)]]
+        one = (
+            "SELECT * FROM (SELECT d.id FROM batch b CROSS JOIN delivery d INDEXED BY delivery_by_state"  # noqa: S608
+            f" WHERE d.batch = b.id AND {_ITS} AND d.state = ? AND d.refused = ? AND d.id > ?"
+            f" ORDER BY d.id LIMIT {MOST_ENTRIES})"
         )
+        ids = self._db.execute(
+            f"{' UNION ALL '.join([one] * len(ranges))} ORDER BY 1 LIMIT {MOST_ENTRIES}",
+            [value for range_ in ranges for value in (incident, number, channel, *range_, after)],
+        )
+        which = json.dumps([row[0] for row in ids])
+        rows = self._db.execute(f"{_ENTRY} WHERE d.id IN (SELECT value FROM json_each(?)) ORDER BY d.id", (which,))  # noqa: S608
         return [to_entry(row) for row in rows]
 
-    @_guarded
+    @guarded
     def tallies(self, incident: str, number: int) -> list[Tally]:
         rows = self._db.execute(
-            "SELECT channel, state, refused, count(*) AS count FROM delivery WHERE incident = ? AND number = ?"
-            " GROUP BY channel, state, refused ORDER BY min(id)",
+            "SELECT b.channel, d.state, d.refused, count(*) AS count"
+            " FROM batch b CROSS JOIN delivery d ON d.batch = b.id"
+            " WHERE b.incident = ? AND b.number = ? AND b.frozen_at IS NOT NULL"
+            " GROUP BY b.channel, d.state, d.refused ORDER BY b.id, min(d.id)",  # as declared, whoever froze first
             (incident, number),
         )
         return [Tally(row["channel"], State(row["state"]), bool(row["refused"]), row["count"]) for row in rows]
 
-    @_guarded
+    @guarded
     def latest(self) -> list[Update]:
         rows = self._db.execute(
             "SELECT * FROM incident_update u WHERE number = (SELECT max(number) FROM incident_update"
@@ -445,13 +375,15 @@ class SqliteLedger:
         )
         return [to_update(row) for row in rows]
 
-    @_guarded
+    @guarded
     def heard(self, incident: str) -> list[Heard]:
         # What the public had in doubt first counts from when it may have been out, not from when we found it.
         rows = self._db.execute(
-            "SELECT number, channel, state, refused, count(*) AS count,"
-            " min(coalesce(attempted_at, changed_at)) AS first_at, max(coalesce(attempted_at, changed_at)) AS last_at"
-            " FROM delivery WHERE incident = ? GROUP BY number, channel, state, refused ORDER BY number, min(id)",
+            "SELECT b.number, b.channel, d.state, d.refused, count(*) AS count,"
+            " min(coalesce(d.attempted_at, d.changed_at)) AS first_at,"
+            " max(coalesce(d.attempted_at, d.changed_at)) AS last_at"
+            " FROM batch b CROSS JOIN delivery d ON d.batch = b.id WHERE b.incident = ? AND b.frozen_at IS NOT NULL"
+            " GROUP BY b.number, b.channel, d.state, d.refused ORDER BY b.number, b.id, min(d.id)",
             (incident,),
         )
         return [
@@ -467,50 +399,34 @@ class SqliteLedger:
             for row in rows
         ]
 
-    @_guarded
-    def reached(self, incident: str) -> list[Reached]:
-        carrying = sorted(state.value for state in PUBLISHED | DOUBTFUL)
-        marks = ",".join("?" * len(carrying))
-        rows = self._db.execute(
-            f"SELECT channel, target, language, max(CASE WHEN state IN ({marks}) THEN number END) AS number,"  # noqa: S608
-            " max(CASE WHEN state IN ('ready', 'failed') THEN number END) AS owed"
-            " FROM delivery WHERE incident = ? AND target <> ? GROUP BY channel, target, language",
-            (*carrying, incident, SECOND),
-        )
-        return [Reached(row["channel"], row["target"], row["language"], row["number"], row["owed"]) for row in rows]
-
-    def _insert(self, table: str, row: dict[str, object], otherwise: str = "ABORT") -> int:
-        names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
-        statement = f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
-        return self._db.execute(statement, tuple(row.values())).lastrowid or 0
-
     def carried(self, channel: str) -> Iterator[Words]:
         last = 0
         while page := self._carried_after(channel, last):
             yield from (Words(row["incident"], row["number"], row["language"], parts_of(row)) for row in page)
             last = page[-1]["id"]
 
-    @_guarded
+    @guarded
     def _carried_after(self, channel: str, last: int) -> list[sqlite3.Row]:
         states = ",".join(f"'{state.value}'" for state in sorted(PUBLISHED))
         return self._db.execute(
-            "SELECT v.id, d.incident, d.number, d.language, d.target, v.parts FROM variant v"  # noqa: S608 - our own words
-            " JOIN delivery d INDEXED BY delivery_by_target ON d.incident = v.incident AND d.channel = v.channel"
-            f" AND d.target = '' AND d.language = v.language AND d.variant = v.id AND d.state IN ({states})"
+            "SELECT v.id, b.incident, b.number, d.language, d.target, v.parts FROM variant v"  # noqa: S608 - our own words
+            " CROSS JOIN batch b ON b.incident = v.incident AND b.number = v.number AND b.channel = v.channel"
+            " CROSS JOIN recipient r ON r.batch = b.id AND r.target = '' AND r.language = v.language"
+            f" CROSS JOIN delivery d ON d.id = r.delivery AND d.state IN ({states})"
             " WHERE v.channel = ? AND v.id > ? ORDER BY v.id LIMIT ?",
             (channel, last, MOST_ENTRIES),
         ).fetchall()
 
-    @_guarded
+    @guarded
     def knows(self, channel: str, provider_id: str) -> bool:
         where = (channel, provider_id)
-        found = self._db.execute("SELECT 1 FROM delivery WHERE channel = ? AND provider_id = ? LIMIT 1", where)
+        found = self._db.execute(
+            "SELECT 1 FROM batch b CROSS JOIN delivery d ON d.batch = b.id"
+            " WHERE b.channel = ? AND d.provider_id = ? LIMIT 1",
+            where,
+        )
         return found.fetchone() is not None
 
-    @_guarded
-    def close(self) -> None:
-        self._db.close()
 
-
-def _nothing() -> None:
-    """Nobody's right to send hangs on this."""
+def _taken_back(update: Update) -> Move:
+    return Move(Event.CANCELLED, f"update {update.number} took it back before it was sent")

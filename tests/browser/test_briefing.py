@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +37,7 @@ def sheet(newsroom: Newsroom, tmp_path: Path) -> Path:
     (variant,) = newsroom.variants(briefing=BRIEFING)
     first = Delivery("k", "cards", 1, Status.INVESTIGATING, "", "en", variant.parts, at)
     (variant,) = newsroom.variants(title="The app is slow")
-    second = replace(first, incident="app", parts=variant.parts, opened_at=at - timedelta(hours=1))
+    second = first._replace(incident="app", parts=variant.parts, opened_at=at - timedelta(hours=1))
     for delivery in (second, first):
         Briefing(Settings(path=path)).send(delivery)
     return path

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -44,7 +43,7 @@ DELIVERY = Delivery(
     parts={"html": HTML},
     opened_at=datetime(2026, 11, 22, 8, 0, tzinfo=UTC),
 )
-OTHER = replace(DELIVERY, incident="app-2026-11-22", parts={"html": "<p>The app is slow.</p>"})
+OTHER = DELIVERY._replace(incident="app-2026-11-22", parts={"html": "<p>The app is slow.</p>"})
 
 SHORT_OF_SPACE = """
 import resource, sys
@@ -77,7 +76,7 @@ def banner(path: Path) -> Banner:
 
 
 def saying(text: str, delivery: Delivery = DELIVERY) -> Delivery:
-    return replace(delivery, parts={"html": text})
+    return delivery._replace(parts={"html": text})
 
 
 def section(delivery: Delivery) -> str:
@@ -175,7 +174,7 @@ def test_an_empty_part_makes_an_empty_file_so_that_an_include_finds_one(banner: 
 
 
 def test_each_language_has_its_own_section_and_an_empty_part_takes_off_all(banner: Banner, path: Path) -> None:
-    romanian = replace(saying("<p>Plățile cu cardul eșuează.</p>"), language="ro")
+    romanian = saying("<p>Plățile cu cardul eșuează.</p>")._replace(language="ro")
 
     banner.send(DELIVERY)
     banner.send(romanian)
@@ -187,9 +186,9 @@ def test_each_language_has_its_own_section_and_an_empty_part_takes_off_all(banne
 
 
 def test_the_end_in_one_language_ends_the_alarm_in_all(banner: Banner, path: Path) -> None:
-    alarm = replace(saying('<p role="alert">Plățile cu cardul eșuează.</p>'), language="ro")
-    over = replace(saying('<p role="status">Cards work again.</p>'), update=2, status=Status.RESOLVED)
-    theirs = replace(over, language="ro", parts={"html": '<p role="status">Cardurile merg din nou.</p>'})
+    alarm = saying('<p role="alert">Plățile cu cardul eșuează.</p>')._replace(language="ro")
+    over = saying('<p role="status">Cards work again.</p>')._replace(update=2, status=Status.RESOLVED)
+    theirs = over._replace(language="ro", parts={"html": '<p role="status">Cardurile merg din nou.</p>'})
 
     banner.send(alarm)
     banner.send(over)
@@ -256,7 +255,7 @@ def test_a_part_with_a_comment_is_refused(banner: Banner, path: Path, text: str)
 def test_a_slug_or_language_that_would_break_the_markers_is_refused(
     banner: Banner, path: Path, changes: dict[str, Any]
 ) -> None:
-    assert isinstance(refused(banner, replace(DELIVERY, **changes)), Rejected)
+    assert isinstance(refused(banner, DELIVERY._replace(**changes)), Rejected)
     assert not path.exists()
 
 
@@ -367,7 +366,7 @@ def test_a_disk_that_takes_no_more_keeps_the_old_banner(banner: Banner, path: Pa
 
 
 def test_incidents_sent_at_the_same_time_all_show(path: Path) -> None:
-    deliveries = [replace(DELIVERY, incident=f"incident-{number}") for number in range(8)]
+    deliveries = [DELIVERY._replace(incident=f"incident-{number}") for number in range(8)]
 
     def announce(delivery: Delivery) -> None:
         while True:  # as the engine does, only at once
@@ -433,7 +432,7 @@ def website(path: Path) -> Iterator[str]:
 def test_the_public_page_is_read_past_all_caches(path: Path, website: str) -> None:
     address = f"{website}/banner.html?site=main#top"
     banner = Banner(Settings(path=path, public_url=address))
-    romanian = replace(saying("<p>Plățile eșuează.</p>"), language="ro")
+    romanian = saying("<p>Plățile eșuează.</p>")._replace(language="ro")
 
     receipt = banner.send(romanian)
     shown = [banner.read_back(romanian, receipt), banner.read_back(romanian, receipt)]
@@ -516,7 +515,7 @@ def each(path: Path) -> Banner:
     return Banner(Settings(path=path.with_name("banner.{language}.html")))
 
 
-ROMANIAN = replace(saying("<p>Plățile cu cardul eșuează.</p>"), language="ro")
+ROMANIAN = saying("<p>Plățile cu cardul eșuează.</p>")._replace(language="ro")
 
 
 def files(path: Path) -> dict[str, str]:
@@ -661,7 +660,7 @@ def test_its_folder_is_made_too(path: Path) -> None:
 
 def test_a_send_that_reached_only_one_of_the_files_is_in_doubt_and_mended_by_the_next(path: Path, twin: Path) -> None:
     command = [sys.executable, "-c", SHORT_OF_SPACE, str(path), "200", str(twin)]
-    delivery = replace(saying("x" * 200), update=2, status=Status.MONITORING)
+    delivery = saying("x" * 200)._replace(update=2, status=Status.MONITORING)
 
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     both = Banner(Settings(path=path, json=twin))
@@ -682,7 +681,7 @@ def until(time: str, delivery: Delivery = DELIVERY) -> Delivery:
 
 def test_what_is_over_goes_with_the_next_announcement_of_anything(both: Banner, path: Path, twin: Path) -> None:
     both.send(until("2026-11-22T07:00+00:00"))
-    goes_on = until("2026-11-22T09:00+00:00", replace(DELIVERY, incident="app"))
+    goes_on = until("2026-11-22T09:00+00:00", DELIVERY._replace(incident="app"))
     both.send(goes_on)
 
     both.send(OTHER)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -38,8 +37,8 @@ DELIVERY = Delivery(
     parts=sheet("Briefing 1"),
     opened_at=AT,
 )
-OTHER = replace(DELIVERY, incident="app", parts=sheet("Briefing on the app"), opened_at=AT + timedelta(minutes=5))
-OVER = replace(DELIVERY, update=2, status=Status.RESOLVED, parts=sheet("Briefing 2", "Stand down."))
+OTHER = DELIVERY._replace(incident="app", parts=sheet("Briefing on the app"), opened_at=AT + timedelta(minutes=5))
+OVER = DELIVERY._replace(update=2, status=Status.RESOLVED, parts=sheet("Briefing 2", "Stand down."))
 
 
 @pytest.fixture
@@ -102,10 +101,10 @@ def test_each_incident_has_one_sheet_the_newest_first(briefing: Briefing, path: 
 
 def test_a_closed_sheet_stays_for_a_week(briefing: Briefing, path: Path) -> None:
     briefing.send(OVER)
-    briefing.send(replace(OTHER, opened_at=AT + timedelta(days=6)))
+    briefing.send(OTHER._replace(opened_at=AT + timedelta(days=6)))
     assert "Stand down." in path.read_text(encoding="utf-8")
 
-    briefing.send(replace(OTHER, update=2, opened_at=AT + timedelta(days=8)))
+    briefing.send(OTHER._replace(update=2, opened_at=AT + timedelta(days=8)))
     assert "Stand down." not in path.read_text(encoding="utf-8")
 
 
@@ -259,7 +258,7 @@ def test_a_hostile_briefing_is_inert_on_the_page(newsroom: Newsroom, tmp_path: P
         for item in with_staff(newsroom).variants("briefing", title=hostile, briefing={"escalation": hostile})
     )
     path = tmp_path / "internal" / "briefing.html"
-    Briefing(Settings(path=path)).send(replace(DELIVERY, parts=parts))
+    Briefing(Settings(path=path)).send(DELIVERY._replace(parts=parts))
 
     page = Page(path)
     assert set(page.tags) <= {

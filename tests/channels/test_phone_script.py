@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import threading
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -33,9 +32,9 @@ DELIVERY = Delivery(
     opened_at=AT,
     expires_at=AT + timedelta(hours=1),
 )
-ROMANIAN = replace(DELIVERY, language="ro", parts={"text": "Ne pare rău. Cardurile sunt respinse."})
-OTHER = replace(DELIVERY, incident="app-2026-11-22", parts={"text": "The app is slow."})
-OVER = replace(DELIVERY, update=2, status=Status.RESOLVED, parts={"text": "Our cards work again."}, expires_at=None)
+ROMANIAN = DELIVERY._replace(language="ro", parts={"text": "Ne pare rău. Cardurile sunt respinse."})
+OTHER = DELIVERY._replace(incident="app-2026-11-22", parts={"text": "The app is slow."})
+OVER = DELIVERY._replace(update=2, status=Status.RESOLVED, parts={"text": "Our cards work again."}, expires_at=None)
 
 
 @pytest.fixture
@@ -107,7 +106,7 @@ def test_closing_words_take_the_place_of_the_others_and_hold_for_a_day(phone: Ph
     notices = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["notices"]
     assert [notice["valid_until"] for notice in notices] == ["2026-11-23T08:00:00+00:00"]
 
-    phone.send(replace(OTHER, opened_at=AT + timedelta(hours=25)))
+    phone.send(OTHER._replace(opened_at=AT + timedelta(hours=25)))
 
     assert says(path) == ["The app is slow."]
 
@@ -115,7 +114,7 @@ def test_closing_words_take_the_place_of_the_others_and_hold_for_a_day(phone: Ph
 def test_two_incidents_are_said_one_after_the_other_with_a_pause(phone: PhoneScript, path: Path) -> None:
     phone.send(DELIVERY)
     phone.send(OTHER)
-    phone.send(replace(DELIVERY, update=2, parts={"text": "We found the cause."}))
+    phone.send(DELIVERY._replace(update=2, parts={"text": "We found the cause."}))
 
     assert says(path) == ["We found the cause.", "The app is slow."]
     assert [element.tag for element in twiml(path)] == ["Say", "Pause", "Say"]
@@ -139,7 +138,7 @@ def test_a_language_that_is_left_out_of_the_end_does_not_go_on_about_the_beginni
 
     assert says(path) == ["Our cards work again.", "The app is slow."]
 
-    phone.send(replace(OVER, language="ro", parts={"text": "Cardurile merg din nou."}))
+    phone.send(OVER._replace(language="ro", parts={"text": "Cardurile merg din nou."}))
     assert says(path) == ["Our cards work again.", "The app is slow.", "Cardurile merg din nou."]
 
 
@@ -151,14 +150,14 @@ def test_with_a_place_for_the_language_each_has_a_file_of_its_own(path: Path) ->
     assert says(path.with_name("phone.en.xml")) == [SAID]
     assert says(path.with_name("phone.ro.xml")) == [ROMANIAN.parts["text"]]
     assert phone.find(ROMANIAN) is not None
-    phone.send(replace(OVER, parts={"text": ""}))
+    phone.send(OVER._replace(parts={"text": ""}))
     assert says(path.with_name("phone.en.xml")) == says(path.with_name("phone.ro.xml")) == []
 
 
 def test_an_empty_text_takes_the_incident_off_and_lets_the_call_go_on(path: Path) -> None:
     phone = PhoneScript(Settings(path=path, continue_url="https://www.example.com/menu.xml?a=1&b=2"))
     phone.send(DELIVERY)
-    gone = replace(OVER, parts={"text": ""})
+    gone = OVER._replace(parts={"text": ""})
     phone.send(gone)
 
     assert says(path) == []
@@ -233,7 +232,7 @@ def test_one_who_writes_at_the_same_time_makes_us_wait(phone: PhoneScript, path:
 @pytest.mark.parametrize("text", ["a\x0bb", "\ufffe", "\ud800", "a" * 3001])
 def test_what_no_voice_can_say_is_refused(phone: PhoneScript, path: Path, text: str) -> None:
     with pytest.raises(Rejected):
-        phone.send(replace(DELIVERY, parts={"text": text}))
+        phone.send(DELIVERY._replace(parts={"text": text}))
     assert list(path.parent.iterdir()) == []
 
 
@@ -244,7 +243,7 @@ def test_what_no_voice_can_say_is_refused(phone: PhoneScript, path: Path, text: 
     )
 )
 def test_a_hostile_text_is_said_and_never_run(path: Path, text: str) -> None:
-    PhoneScript(Settings(path=path)).send(replace(DELIVERY, parts={"text": text}))
+    PhoneScript(Settings(path=path)).send(DELIVERY._replace(parts={"text": text}))
 
     assert says(path) == [text]
     assert {element.tag for element in twiml(path).iter()} == {"Response", "Say"}
@@ -269,7 +268,7 @@ def test_it_is_read_back_where_the_phone_system_fetches_it(path: Path) -> None:
 
 def test_who_reads_while_it_is_written_never_sees_a_part(phone: PhoneScript, path: Path) -> None:
     texts = [f"Update {number}. " + "All is said. " * (number % 7) for number in range(100)]
-    phone.send(replace(DELIVERY, parts={"text": texts[0]}))
+    phone.send(DELIVERY._replace(parts={"text": texts[0]}))
     seen: set[str] = set()
     done = threading.Event()
 
@@ -281,7 +280,7 @@ def test_who_reads_while_it_is_written_never_sees_a_part(phone: PhoneScript, pat
     reader.start()
     try:
         for text in texts:
-            phone.send(replace(DELIVERY, parts={"text": text}))
+            phone.send(DELIVERY._replace(parts={"text": text}))
     finally:
         done.set()
         reader.join()

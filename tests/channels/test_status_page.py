@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from tests import evening
 from tests.evening import NOW, URL
 
 FIRST = evening.first()
-SECOND = replace(FIRST, update=2, parts={**FIRST.parts, "html": "<p>We found the cause.</p>"})
+SECOND = FIRST._replace(update=2, parts={**FIRST.parts, "html": "<p>We found the cause.</p>"})
 HEAVY = ("requests", "jinja2", "boto3", "babel", "icalendar", "sqlite3")
 ARCHIVE = Path(".outagecast", "page.db")
 
@@ -59,7 +58,7 @@ def served(web: responses.RequestsMock, folder: Path) -> None:
 
 
 def saying(html: str, delivery: Delivery = FIRST) -> Delivery:
-    return replace(delivery, parts={**delivery.parts, "html": html})
+    return delivery._replace(parts={**delivery.parts, "html": html})
 
 
 def refused(page: StatusPage, delivery: Delivery = FIRST) -> ChannelError:
@@ -146,7 +145,7 @@ def test_to_send_the_same_again_changes_no_file(public: StatusPage, folder: Path
 
 def test_an_update_of_one_incident_leaves_others_alone(page: StatusPage, folder: Path) -> None:
     page.send(FIRST)
-    page.send(replace(FIRST, incident="app"))
+    page.send(FIRST._replace(incident="app"))
     before = (folder / "incidents" / "app.html").read_bytes()
 
     page.send(SECOND)
@@ -194,7 +193,7 @@ def test_machine_forms_stand_beside_it_where_the_public_address_is_known(
 def test_what_cannot_stand_on_the_page_is_refused_before_anything_is_written(
     page: StatusPage, folder: Path, parts: dict[str, str], words: str
 ) -> None:
-    error = refused(page, replace(FIRST, parts={**FIRST.parts, **parts}))
+    error = refused(page, FIRST._replace(parts={**FIRST.parts, **parts}))
 
     assert isinstance(error, Rejected)
     assert words in str(error)
@@ -281,7 +280,7 @@ def test_a_language_that_is_out_while_the_rest_is_not_is_in_doubt(folder: Path) 
     (folder / "index.html").unlink()
     (folder / "index.html" / "x").mkdir(parents=True)
 
-    error = refused(page, replace(english, update=2, parts={**english.parts, "html": "<p>We found it.</p>"}))
+    error = refused(page, english._replace(update=2, parts={**english.parts, "html": "<p>We found it.</p>"}))
 
     assert isinstance(error, Uncertain)
     assert "We found it." in shown(folder, "ro/index.html")

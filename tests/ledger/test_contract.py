@@ -280,13 +280,14 @@ def test_what_was_never_tried_goes_before_what_was_put_off(ledger: Ledger) -> No
 
 
 def test_what_has_expired_is_written_off_and_never_claimed(ledger: Ledger) -> None:
+    old = [opening("a", expires_at=NOW), opening("b", expires_at=NOW)]
     ledger.open(
-        update(),
-        [variant()],
-        [opening("old", expires_at=NOW), opening("young", expires_at=NOW + MINUTE)],
+        update(), [variant(), variant(channel="sms")], [*old, opening("c", channel="sms", expires_at=NOW + MINUTE)]
     )
-    assert claim(ledger).delivery.target == "young"
-    assert states(ledger) == {State.EXPIRED: 1, State.ATTEMPTING: 1}
+
+    assert ledger.claim(SLUG, 1, "x", NOW, "ana@desk") is None
+    assert claim(ledger, channel="sms").delivery.target == "c"
+    assert states(ledger) == {State.EXPIRED: 2, State.ATTEMPTING: 1}
 
 
 def test_an_attempt_that_is_forgotten_does_not_date_a_later_doubt(
@@ -422,7 +423,7 @@ def test_whom_an_incident_reached_and_what_they_are_owed(ledger: Ledger) -> None
         ("sms", "2", "en", None, 1),
         ("x", "", "en", 1, None),
     ]
-    assert ledger.reached("nothing") == []
+    assert list(ledger.reached("nothing")) == []
 
 
 def test_what_an_update_corrects_and_which_post_a_delivery_edits_are_kept(ledger: Ledger) -> None:

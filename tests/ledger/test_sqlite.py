@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,12 +18,13 @@ from pathlib import Path
 
 import pytest
 
+import outagecast.ledger.migrate
 from outagecast.errors import ConflictError, ExitCode, LedgerError
 from outagecast.ledger import Event, Move, Opening, Update
 from outagecast.ledger.lock import held_by
 from outagecast.ledger.migrate import MIGRATIONS, patiently
 from outagecast.ledger.sqlite import _ENTRY, SqliteLedger, slugs
-from outagecast.model import State, Status, Variant
+from outagecast.model import Receipt, State, Status, Variant
 from outagecast.person import operator
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
@@ -83,20 +84,14 @@ def test_nobody_else_can_read_it_whatever_the_umask(path: Path) -> None:
 
 def test_an_update_costs_each_unsent_recipient_the_same_however_many_there_are(tmp_path: Path) -> None:
     def steps(recipients: int) -> int:
-        """How much SQLite does, in hundreds of instructions, to open an update over one that is unsent."""
-        ledger, taken = SqliteLedger(tmp_path / f"{recipients}.db"), [0]
+        """How much it takes to open an update over one that is unsent."""
+        ledger = SqliteLedger(tmp_path / f"{recipients}.db")
         fill(ledger, recipients)
-
-        def tick() -> int:
-            taken[0] += 1
-            return 0
-
-        ledger._db.set_progress_handler(tick, 100)
         variant = Variant("x", "x", "en", {"text": "Cards still fail."}, 1, "en/x.text.j2", (), ())
         openings = [Opening("x", str(number), "en", State.READY, None, None) for number in range(recipients)]
-        ledger.open(replace(UPDATE, number=2, fingerprint="other"), [variant], openings)
+        taken = effort(ledger, lambda: ledger.open(replace(UPDATE, number=2, fingerprint="other"), [variant], openings))
         ledger.close()
-        return taken[0]
+        return taken
 
     assert steps(800) < 5 * steps(200)
 
@@ -118,6 +113,49 @@ def test_each_migration_is_applied_once(path: Path) -> None:
         again.incidents(),
     )
     again.close()
+
+
+def stamp(time: str) -> str:
+    return f"2026-11-22T{time}:00.000000Z"
+
+
+OLD = f"""
+INSERT INTO incident_update VALUES
+  ('cards', 1, 'investigating', 'f', '{{}}', NULL, NULL, 'd', '{stamp("07:00")}', 'ana', NULL);
+INSERT INTO variant VALUES (5, 'cards', 1, 'sms', 'sms', 'en', '{{"text": "Cards fail."}}', '{{}}', 'digest');
+INSERT INTO delivery VALUES
+  (7, 'k7', 'cards', 1, 'sms', '+40', 'en', 5, 'accepted', NULL, NULL, 0, 1, 0, NULL, '{stamp("13:00")}',
+   '{stamp("07:01")}', 'SM7', NULL, 'queued', '{stamp("07:02")}', NULL),
+  (9, 'k9', 'cards', 1, 'sms', '+41', 'en', 5, 'ready', 'busy', '429', 0, 1, 0, '{stamp("07:31")}', '{stamp("13:00")}',
+   NULL, NULL, NULL, NULL, '{stamp("07:02")}', 'SM0');
+INSERT INTO transition VALUES
+  (1, 7, '{stamp("07:01")}', 'ready', 'attempting', 'claimed', NULL, 'ana'),
+  (4, 7, '{stamp("07:02")}', 'attempting', 'accepted', 'receipt', NULL, 'ana');
+"""  # noqa: S608 - our own words
+
+
+def test_one_of_an_earlier_version_keeps_all_that_it_knew(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        for script in sorted(MIGRATIONS.glob("000[123]*.sql")):
+            database.executescript(script.read_text())
+        database.executescript(f"{OLD} PRAGMA user_version=3;")
+
+    with closing(SqliteLedger(path)) as ledger:
+        first, second = ledger.entries("cards", 1, "sms", set(State))
+        assert (first.id, first.delivery.target, first.receipt) == (7, "+40", Receipt("SM7", None, "queued"))
+        assert first.delivery.attempted_at == datetime(2026, 11, 22, 7, 1, tzinfo=UTC)
+        assert (second.delivery.edits, second.reason, second.code) == (Receipt("SM0"), "busy", "429")
+        assert second.delivery.expires_at == datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
+        assert ledger.next_try("cards", 1, "sms") == NOW.replace(minute=31)
+        assert [one.delivery.target for one in ledger.claim_window("cards", 1, "sms", 9, NOW.replace(hour=8), "b")] == [
+            "+41"
+        ]
+        assert [one.target for one in ledger.told("cards", "sms")] == ["+40", "+41"]
+        assert ledger._mark().changes == 4 + 1
+        assert ledger._db.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert ledger._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        with pytest.raises(sqlite3.IntegrityError, match="history never changes"):
+            ledger._db.execute("UPDATE transition SET to_state = 'accepted'")
 
 
 def test_two_that_create_it_at_once_both_get_it(path: Path) -> None:
@@ -221,9 +259,9 @@ def test_one_that_cannot_be_written_is_told_in_words(ledger: SqliteLedger) -> No
     assert {item.state: item.count for item in ledger.tallies("cards", 1)} == {State.READY: 1}
 
 
-def test_one_that_another_program_holds_is_told_in_words(ledger: SqliteLedger) -> None:
+def test_one_that_another_program_holds_is_told_in_words(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(ledger)
-    ledger._db.execute("PRAGMA busy_timeout=20")
+    monkeypatch.setattr(outagecast.ledger.migrate, "BUSY", 0.02)
     with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerError) as caught:
@@ -246,6 +284,7 @@ def test_anything_else_that_sqlite_says_is_passed_on(ledger: SqliteLedger) -> No
     [
         ("UPDATE variant SET parts = '{}'", "a variant never changes"),
         ("UPDATE transition SET to_state = 'accepted'", "history never changes"),
+        ("UPDATE transition SET reason = 'a better one'", "history never changes"),
     ],
 )
 def test_frozen_words_and_history_cannot_be_changed(ledger: SqliteLedger, statement: str, words: str) -> None:
@@ -344,31 +383,48 @@ def test_a_lock_that_cannot_be_made_is_told_in_words(ledger: SqliteLedger) -> No
     assert "Is a directory" in str(caught.value)
 
 
+def effort(ledger: SqliteLedger, work: Callable[[], object]) -> int:
+    """How much SQLite does for it, in tens of instructions."""
+    taken = [0]
+
+    def tick() -> int:
+        taken[0] += 1
+        return 0
+
+    ledger._db.set_progress_handler(tick, 10)
+    work()
+    ledger._db.set_progress_handler(None, 0)
+    return taken[0]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda ledger: ledger.claim("cards", 1, "x", NOW, "ana@desk"),
+        lambda ledger: ledger.claim_window("cards", 1, "x", 50, NOW, "ana@desk"),
+        lambda ledger: ledger.next_try("cards", 1, "x"),
+        lambda ledger: ledger.entries("cards", 1, "x", {State.ATTEMPTING, State.FAILED}),
+        lambda ledger: ledger.knows("page", "1"),
+    ],
+    ids=["claim", "claim_window", "next_try", "entries", "knows"],
+)
 def test_a_hundred_thousand_recipients_are_claimed_without_reading_them_all(
-    ledger: SqliteLedger,
+    tmp_path: Path, verb: Callable[[SqliteLedger], object]
 ) -> None:
-    fill(ledger)
-    for select in (
-        (
-            "SELECT * FROM delivery WHERE incident = 'c' AND number = 1 AND channel = 'x' AND state = 'ready'"
-            " AND expires_at <= '2026'"
-        ),
-        (
-            "SELECT * FROM delivery d WHERE incident = 'c' AND number = 1 AND channel = 'x' AND state = 'ready'"
-            " AND (not_before IS NULL OR not_before <= '2026') ORDER BY not_before, id LIMIT 1"
-        ),
-    ):
-        plan = " ".join(row["detail"] for row in ledger._db.execute(f"EXPLAIN QUERY PLAN {select}"))
-        assert "USING INDEX delivery_by_" in plan
-        assert "TEMP B-TREE" not in plan
+    def steps(recipients: int) -> int:
+        with closing(SqliteLedger(tmp_path / f"{recipients}.db")) as ledger:
+            fill(ledger, recipients)
+            return effort(ledger, lambda: verb(ledger))
+
+    assert steps(2000) < 2 * steps(100) + 10
 
 
 def test_what_a_second_update_replies_to_is_looked_up_by_its_recipient(ledger: SqliteLedger) -> None:
     # By update and state it read every recipient of the first for every one of the second: 20 s a page of 100,000.
     plan = [row["detail"] for row in ledger._db.execute(f"EXPLAIN QUERY PLAN {_ENTRY} WHERE d.id = 1")]
-    (look,) = [step for step in plan if step.startswith("SEARCH p ")]
+    (look,) = [step for step in plan if step.startswith("SEARCH r ")]
 
-    assert "delivery_by_target (incident=? AND channel=? AND target=? AND language=?)" in look
+    assert "PRIMARY KEY (batch=? AND target=? AND language=?)" in look
 
 
 def test_who_opens_a_ledger_while_another_has_it_alone_waits_a_moment(path: Path) -> None:
