@@ -13,6 +13,7 @@ from outagecast.model import DOUBTFUL, PUBLISHED
 from outagecast.plan import Plan
 from outagecast.text import flowing, folded, pieces
 
+_OUT = PUBLISHED | DOUBTFUL
 _INTERNAL = {"briefing", "incident"}
 _SHORTEST_SAME = 4  # words: fewer between two changes read as part of one
 _SAME = 0.4  # of the words: with fewer it is another text, and no list of changes helps
@@ -86,13 +87,23 @@ def previous(past: Past, ledger: Ledger, plan: Plan) -> dict[tuple[str, str], Ea
     """By channel and language, the words that are or may be out; of many recipients the newest."""
     newest: dict[tuple[str, str], int] = {}
     for (channel, _, language), carried in past.carried.items():
-        if carried.update < plan.number and carried.state in PUBLISHED | DOUBTFUL:
+        if carried.update < plan.number and carried.state in _OUT:
             newest[channel, language] = max(carried.update, newest.get((channel, language), 0))
+    bulk = {channel.name for channel in plan.channels if channel.config.is_bulk}
+    heard = {
+        (its.channel, its.number)
+        for its in (ledger.heard(past.incident) if bulk and past.updates else ())
+        if its.channel in bulk and its.number < plan.number and its.state in _OUT
+    }
+    numbers = {number for _, number in heard} | set(newest.values())
     frozen = {
         (variant.channel, variant.language, number): variant.parts
-        for number in set(newest.values())
+        for number in numbers
         for variant in ledger.variants(plan.message.incident, number)
     }
+    for channel, language, number in frozen:
+        if (channel, number) in heard:
+            newest[channel, language] = max(number, newest.get((channel, language), 0))
     return {where: Earlier(number, frozen[*where, number]) for where, number in newest.items()}
 
 

@@ -37,7 +37,8 @@ from outagecast.errors import (
 )
 from outagecast.ledger import Carried, Past
 from outagecast.message import Message
-from outagecast.model import Recipient, State, Status
+from outagecast.model import State, Status
+from outagecast.roll import Group
 from outagecast.template import Book
 from outagecast.text import clean
 
@@ -230,47 +231,51 @@ class Check:
 
     def _drawn(self, said: Message, now: datetime, *, is_update: bool) -> plan.Plan:
         """A plan that tells one reader of each language, of whom nobody exists."""
+        carried = Carried(0, State.ACCEPTED, "")
         readers = {
             channel.name: tuple(
-                Recipient(f"reader-{language}", language) for language in channel.options.languages or ()
+                Group(language, carried if is_update else None, name=f"reader-{language}")
+                for language in channel.options.languages or ()
             )
             for channel in self.channels
             if channel.is_bulk
         }
-        carried = {
-            (channel.name, f"reader-{language}" if channel.is_bulk else "", language): Carried(0, State.ACCEPTED, "")
+        posts = {
+            (channel.name, "", language): carried
             for channel in self.channels
             for language in channel.options.languages or ()
+            if not channel.is_bulk
         }
         return plan.draw(
             said,
             self.config,
             audiences={name: Audience(people) for name, people in readers.items()},
-            past=Past(said.incident, (), carried if is_update else {}),
+            past=Past(said.incident, (), posts if is_update else {}),
             only=[channel.name for channel in self.channels],
             now=now,
         )
 
     def _audience(self, channel: ChannelConfig) -> Iterator[Item]:
         column, name = channel.adapter.addresses, f"audience of {channel.name}"
-        path = self.config.audiences[channel.options.audience or ""]
-        assert column is not None  # noqa: S101 - a bulk channel has one
-        languages = channel.options.languages or self.config.organisation.languages
+        path = self.config.audiences[channel.options.audience or ""].file
         try:
-            people = audience.load(path, column, languages)
+            listing = audience.of(channel, self.config)
         except AudienceError as error:
             yield from (_wrong(Area.AUDIENCE, name, problem) for problem in error.problems)
             return
-        read = {language: sum(person.language == language for person in people.recipients) for language in languages}
-        words = f"{_count(len(people.recipients), 'person', 'people')} with {column}"
-        words += f" ({', '.join(f'{count:,} {language}' for language, count in read.items())})" if len(read) > 1 else ""
-        words += f", {people.without:,} without" if people.without else ""
-        words += f", {people.duplicates:,} twice" if people.duplicates else ""
-        if people.bad:
-            words += f", {_count(len(people.bad), 'row')} left out; the first: {people.bad[0].message}"
-            fix = f"correct {people.bad[0].file}:{people.bad[0].line}"
+        rows, read = listing.rows, listing.roll.languages
+        words = f"{_count(listing.roll.count, 'person', 'people')} with {column}"
+        promised = channel.options.languages or ()
+        words += f" ({', '.join(f'{read[code]:,} {code}' for code in promised)})" if len(promised) > 1 else ""
+        words += f", {rows.without:,} without" if rows.without else ""
+        words += f", {rows.duplicates:,} twice" if rows.duplicates else ""
+        words += f", {rows.unselected:,} not selected" if rows.unselected else ""
+        words += f", {rows.elsewhere.total():,} of other countries" if rows.elsewhere else ""
+        if rows.bad:
+            words += f", {_count(rows.bad, 'row')} left out; the first: {rows.problems[0].message}"
+            fix = f"correct {rows.problems[0].file}:{rows.problems[0].line}"
             yield Item(Area.AUDIENCE, name, Verdict.WARN, words, fix)
-        elif not people.recipients:
+        elif not listing.roll.count:
             yield Item(Area.AUDIENCE, name, Verdict.WARN, f"nobody in {path} has an address for it", f"fill in {path}")
         else:
             yield Item(Area.AUDIENCE, name, Verdict.OK, words)

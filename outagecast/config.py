@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from outagecast import document, registry, rules, schema
+from outagecast import dialling, document, registry, rules, schema
 from outagecast.about import about
 from outagecast.channel import FIRST, FOLLOW_UP, Briefs, Channel, SparesLinks, Speaks
 from outagecast.document import Document, Node, Place
@@ -31,6 +31,7 @@ _PRICE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([A-Z]{3})", re.ASCII)
 
 # A person's own phone and inbox hear the first word and the last: more would be noise (research on status pages).
 PERSONAL_STATUSES = (FIRST, Status.RESOLVED, Status.SCHEDULED, Status.RETRACTED)
+PHONE_OPTIONS = ("segment_rate", "countries")  # what only a channel of phone numbers takes
 EVERY_STATUS = (FIRST, *Status, FOLLOW_UP)
 
 
@@ -80,6 +81,13 @@ def _rate(value: str, _: object) -> float:
     return float(match[1]) / {"s": 1, "min": 60, "h": 3600}[match[2]]
 
 
+def _country(value: str, _: object) -> str:
+    code = value.strip().upper()
+    if code not in dialling.countries():
+        raise ValueError(f'"{clean(value, most=60)}" is not a country with phone numbers; write it like AU')
+    return code
+
+
 class Price(NamedTuple):
     """What one billed unit costs: an SMS segment, a post, a mail."""
 
@@ -108,6 +116,11 @@ Statuses: TypeAlias = Annotated[tuple[StatusWord, ...], Check(_different, distin
 Rules: TypeAlias = tuple[Annotated[str, Parse(_rule, choices=tuple(rules.BY_NAME))], ...]
 Links: TypeAlias = Annotated[tuple[StatusWord, ...], Reshape(_all_or_none, bool)]
 Rate: TypeAlias = Annotated[float, Parse(_rate, "a rate, such as 100/s", whole(_RATE.pattern))]
+Countries: TypeAlias = Annotated[
+    tuple[Annotated[str, Parse(_country, "two letters, such as AU", r"^\s*[A-Za-z]{2}\s*$")], ...],
+    Check(_different, distinct=True),
+]
+Cells: TypeAlias = Annotated[tuple[Text, ...], Check(_different, distinct=True)]
 Cost: TypeAlias = Annotated[Price, Parse(_price, "a price, such as 0.0515 AUD", whole(_PRICE.pattern))]
 Address: TypeAlias = Annotated[
     str, Parse(_ledger_address, "an address like sqlite:///outagecast.db", rf"^\s*{_LEDGER}")
@@ -173,6 +186,10 @@ class AudienceFile:
     """Where a set of people is listed."""
 
     file: Path = about("a CSV file of recipients, such as customers.csv")
+    select: dict[Text, Cells] = about(
+        "by column, the cells of those who are told, such as {region: [NSW, ACT]}", default_factory=dict
+    )
+    order_by: Text | None = about("the column by which people are told: 1 before 2, what is empty last", default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,6 +207,8 @@ class Options:
     required: bool = about("false: what happens here does not change the exit code", default=True)
     audience: str | None = about("who is told, one by one: a name under audiences", default=None)
     rate: Rate | None = about("the most calls started per time, such as 100/s or 600/min", default=None)
+    segment_rate: Rate | None = about("the most SMS segments started per time, such as 100/s", default=None)
+    countries: Countries | None = about("whose phone numbers get texts, such as [AU, NZ]", default=None)
     price: Cost | None = about("what one billed unit costs, such as 0.0515 AUD", default=None)
     owner: Text | None = about("whose account it is and how to reach them", default=None)
 
@@ -253,6 +272,9 @@ class File:
     promise: Promise = about("what customers were promised about being told", default=Promise())
     advice: AdviceConfig = about("the words that you advise against", default=AdviceConfig())
     watch: Watch = about("whom watch tells before a promised word is late", default=Watch())
+    retention: timedelta = about(
+        "how long after an incident's end the ledger still names people, such as 90d", default=timedelta(days=90)
+    )
     components: dict[Text, tuple[Text, ...]] = about(
         "components by group, such as Cards: [Card payments]", default_factory=dict
     )
@@ -272,10 +294,11 @@ class Config:
     promise: Promise
     advice: AdviceConfig
     watch: Watch
+    retention: timedelta
     components: Mapping[str, tuple[str, ...]]
     templates: Path | None
     playbooks: Playbooks
-    audiences: Mapping[str, Path]
+    audiences: Mapping[str, AudienceFile]
     channels: Mapping[str, ChannelConfig]
 
     @property
@@ -325,10 +348,11 @@ def load(path: Path) -> Config:
         promise=file.promise,
         advice=file.advice,
         watch=_anchored(file.watch, base),
+        retention=file.retention,
         components=file.components,
         templates=_beside(base, file.templates) if file.templates else None,
         playbooks=_anchored(file.playbooks, base),
-        audiences={name: _beside(base, audience.file) for name, audience in file.audiences.items()},
+        audiences={name: _anchored(audience, base) for name, audience in file.audiences.items()},
         channels={name: _with_defaults(channel, file.organisation) for name, channel in channels.items()},
     )
 
@@ -405,6 +429,9 @@ def _contradictions(doc: Document, file: File | None, channels: Mapping[str, Cha
         elif audience is not None and audience not in audiences:
             hint = document.nearest(audience, audiences) or "list it under audiences:"
             yield doc.problem((*place, "audience"), f'there is no audience "{clean(audience, most=60)}"', hint)
+        for key in PHONE_OPTIONS if channel.adapter.addresses != "phone" else ():
+            if getattr(channel.options, key) is not None:
+                yield doc.problem((*place, key), f"{channel.kind} sends no texts and takes no {key}", "remove the line")
         for number, language in enumerate(channel.options.languages or ()):
             if file and language not in file.organisation.languages:
                 hint = f"the organisation promises {', '.join(file.organisation.languages)}"

@@ -46,7 +46,10 @@ def _channel(channel: PlannedChannel, plan: Plan, past: Past, wrong: Digests) ->
     owed = {
         target: carried
         for target in channel.targets
-        if (carried := channel.carried.get(target)) and carried.state in _THERE and carried.digest in was_wrong
+        if not target.suppressed
+        and (carried := channel.carried.get(target))
+        and carried.state in _THERE
+        and carried.digest in was_wrong
     }
     if not owed or channel.is_open:
         return channel

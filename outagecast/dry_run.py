@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from outagecast import advice, audience, changes, plan, render, report, retract, sequel, spelling, translations
 from outagecast import correct as correcting
-from outagecast.audience import Audience
+from outagecast.audience import Audience, Listing
 from outagecast.config import ChannelConfig, Config
 from outagecast.errors import AudienceError, Problem
 from outagecast.language import name
-from outagecast.ledger import NOTHING_PAST, Digests, Ledger, Opening, Past
+from outagecast.ledger import NOTHING_PAST, Carried, Digests, Ledger, Opening, Past
 from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED, State, Status, Variant
 from outagecast.plan import Plan
 from outagecast.report import ChannelReport, Report
+from outagecast.roll import Roll
 from outagecast.sequel import Sequel
 
 _OUT = (PUBLISHED | DOUBTFUL) - {State.MISSING}
@@ -28,9 +30,26 @@ class Prepared(NamedTuple):
 
     plan: Plan
     variants: Sequence[Variant]
-    openings: Sequence[Opening]
+    openings: Sequence[Opening]  # of the public channels
+    people: Mapping[str, Callable[[], Iterator[Opening]]]  # by channel, those of everybody it tells, as a stream
+    shares: Sequence[Opening]  # of every channel; of people one for each group that is told alike
     digest: str
     report: Report  # what a dry run prints
+
+    @classmethod
+    def of(
+        cls,
+        drawn: Plan,
+        words: Sequence[Variant],
+        shares: Sequence[Opening],
+        people: Mapping[str, Callable[[], Iterator[Opening]]],
+        outlook: Report,
+    ) -> Prepared:
+        """The whole of what was drawn."""
+        fresh = {item.channel for item in shares}
+        public = [item for item in shares if item.channel not in people]
+        due = {name: its for name, its in people.items() if name in fresh}
+        return cls(drawn, words, public, due, shares, outlook.digest or "", outlook)
 
 
 @dataclass(frozen=True)
@@ -59,20 +78,22 @@ class DryRun:
         """
         chosen = plan.select(self.config, only, without)
         spoken, first = translations.leave_out(self.config, left_out), self.config.organisation.languages[0]
-        audiences = self._audiences(chosen, accept_bad_rows=accept_bad_rows)
-        audiences = {name: people.spared(left_out, instead=first) for name, people in audiences.items()}
-        past = self._past(said.incident, [channel.name for channel in chosen])
+        past = self._past(said.incident, [channel.name for channel in chosen if not channel.is_bulk])
+        listings = self._listings(chosen, accept_bad_rows=accept_bad_rows)
+        rolls = {key: listing.roll for key, listing in listings.items()}
+        for key, roll in rolls.items():
+            roll.spare(left_out, instead=first)
+            if self.ledger and past.updates and not _is_open(past, said, key):
+                roll.mark(self._told(said.incident, key))
+        self._suppress(rolls)
         past = self._put_right(past, said.incident) if correct else past
-        drawn = plan.draw(
-            said,
-            spoken,
-            audiences=audiences,
-            past=past,
-            only=only,
-            without=without,
-            reopen=reopen,
-            now=self.now,
-        )
+
+        def draw(audiences: Mapping[str, Audience]) -> Plan:
+            choice: Any = {"only": only, "without": without, "reopen": reopen}
+            return plan.draw(said, spoken, audiences=audiences, past=past, now=self.now, **choice)
+
+        audiences = {key: listing.audience for key, listing in listings.items()}
+        drawn = draw(audiences)
         drawn = self._advised(drawn, said, past)
         remarks = translations.remarks(said, self.config, [channel.name for channel in chosen], left_out)
         drawn = replace(drawn, warnings=(*remarks, *_silent(drawn), *drawn.warnings))
@@ -81,9 +102,9 @@ class DryRun:
         drawn = correcting.spared(drawn, plain, past.wrong)
         frozen = self._frozen(drawn)
         translations.require_unsaid(frozen, left_out)
-        rendered = render.variants(drawn, self.config.templates)
+        rendered = self._rendered(render.variants(drawn, self.config.templates), frozen)
         words = [*frozen, *rendered]
-        openings = list(plan.openings(drawn, words, self.config, plain))
+        shares = list(plan.openings(drawn, words, self.config, plain))
         digest = render.digest(drawn, words)
         known = self._recorded(said.incident, drawn)
         outlook = Report(
@@ -101,9 +122,22 @@ class DryRun:
                 *spelling.advice(rendered),
             ],
             changes=changes.since(past, drawn),
-            channels=self._compared(drawn, past, report.planned(drawn, words, openings, known)),
+            channels=self._compared(drawn, past, report.planned(drawn, words, shares, known)),
         )
-        return Prepared(drawn, words, openings, digest, outlook)
+
+        def people(channel: str) -> Iterator[Opening]:
+            if self.ledger and past.updates:  # another run may have told some of them since
+                rolls[channel].mark(self._told(said.incident, channel))
+            # Not the other channels' anew: each is written down by a thread of its own.
+            newly = draw({**audiences, channel: listings[channel].audience})
+            again = correcting.spared(correcting.applied(newly, past), plain, past.wrong)
+            its = replace(again, channels=tuple(item for item in again.channels if item.name == channel))
+            return plan.people(plan.openings(its, words, self.config, plain), rolls[channel].people())
+
+        return Prepared.of(drawn, words, shares, {key: partial(people, key) for key in rolls}, outlook)
+
+    def _told(self, incident: str, channel: str) -> Iterator[tuple[str, Carried]]:
+        return ((told.target, told.carried) for told in self._ledger.told(incident, channel))
 
     def _advised(self, drawn: Plan, said: Message, past: Past) -> Plan:
         """The plan with what is better said otherwise. Raises PlanError for what the config does not let pass."""
@@ -147,12 +181,12 @@ class DryRun:
         """All that taking a known incident back would do, short of doing it. Raises every error there can be."""
         ledger = self._ledger
         past = ledger.past(slug, ())
-        drawn = retract.draw(past, ledger.reached(slug), ledger.heard(slug), self.config, self.now)
+        drawn, rolls = self._taken_back(past)
         frozen = self._frozen(drawn)
-        drawn, rendered = retract.worded(drawn, self.config.templates)
-        words = [*frozen, *rendered]
+        drawn, fresh = retract.worded(drawn, self.config.templates)
+        words = [*frozen, *self._rendered(fresh, frozen)]
         retractions = {update.number for update in past.updates if update.status is Status.RETRACTED}
-        openings = list(retract.openings(drawn, words, retractions))
+        shares = list(retract.openings(drawn, words, retractions))
         known = self._recorded(slug, drawn)
         digest = render.digest(drawn, words)
         outlook = Report(
@@ -162,35 +196,56 @@ class DryRun:
             mode="dry_run",
             digest=digest,
             warnings=[*self.misgivings, *drawn.warnings],
-            channels=report.planned(drawn, words, openings, known),
+            channels=report.planned(drawn, words, shares, known),
         )
-        return Prepared(drawn, words, openings, digest, outlook)
 
-    def _audiences(self, chosen: Sequence[ChannelConfig], *, accept_bad_rows: bool) -> dict[str, Audience]:
-        audiences: dict[str, Audience] = {}
+        def people(channel: str) -> Iterator[Opening]:
+            again, rolls = self._taken_back(past)  # what was under way has reached some of them since
+            its = replace(again, channels=tuple(item for item in again.channels if item.name == channel))
+            return plan.people(retract.openings(its, words, retractions), rolls[channel].people())
+
+        return Prepared.of(drawn, words, shares, {key: partial(people, key) for key in rolls}, outlook)
+
+    def _taken_back(self, past: Past) -> tuple[Plan, Mapping[str, Roll]]:
+        """The plan that takes an incident back from everybody whom it has reached by now."""
+        ledger, slug = self._ledger, past.incident
+        public, rolls = retract.gathered(ledger.reached(slug))
+        self._suppress(rolls)
+        everybody = [*public, *retract.shares(rolls)]
+        return retract.draw(past, everybody, ledger.heard(slug), self.config, self.now), rolls
+
+    def _listings(self, chosen: Sequence[ChannelConfig], *, accept_bad_rows: bool) -> dict[str, Listing]:
+        listings: dict[str, Listing] = {}
         problems: list[Problem] = []
         for channel in chosen:
-            column, name = channel.adapter.addresses, channel.options.audience
-            if column and name:
-                languages = channel.options.languages or self.config.organisation.languages
-                path = self.config.audiences[name]
+            if channel.is_bulk and channel.options.audience:
                 try:
-                    audiences[channel.name] = audience.load(path, column, languages, accept_bad_rows=accept_bad_rows)
+                    listings[channel.name] = audience.of(channel, self.config, accept_bad_rows=accept_bad_rows)
                 except AudienceError as error:
                     problems += error.problems
         if problems:
             raise AudienceError(*dict.fromkeys(problems))
-        return audiences
+        return listings
+
+    def _suppress(self, rolls: Mapping[str, Roll]) -> None:
+        """Spare whoever is on the suppression list, on every channel."""
+        for roll in rolls.values() if self.ledger else ():
+            roll.suppress((item.address, item.why) for item in self._ledger.suppressed())
 
     def _past(self, incident: str, channels: Collection[str]) -> Past:
         return self.ledger.past(incident, channels) if self.ledger else NOTHING_PAST
 
     def _frozen(self, drawn: Plan) -> list[Variant]:
-        """The words that are in the ledger already: they are never rendered again."""
-        names = {channel.name for channel in drawn.channels if channel.is_open}
+        """The words that are in the ledger already: they are never said otherwise."""
+        names = {channel.name for channel in drawn.channels if channel.is_open or channel.is_begun}
         if not names:
             return []
         return [item for item in self._ledger.variants(drawn.message.incident, drawn.number) if item.channel in names]
+
+    def _rendered(self, rendered: Iterable[Variant], frozen: Iterable[Variant]) -> list[Variant]:
+        """What is new of the words: of a channel whose people were not all written down, only what it lacks."""
+        known = {(item.channel, item.language) for item in frozen}
+        return [item for item in rendered if (item.channel, item.language) not in known]
 
     def _recorded(self, slug: str, plan: Plan) -> dict[str, ChannelReport]:
         """The channels whose deliveries of this update exist already."""
@@ -215,3 +270,9 @@ def _silent(drawn: Plan) -> Iterator[str]:
         told = {target.language for target, item in channel.carried.items() if item.state in _OUT}
         for language in sorted(told - {target.language for target in channel.targets}):
             yield f"{channel.name} told of it in {name(language)} before, and says nothing in it now"
+
+
+def _is_open(past: Past, said: Message, channel: str) -> bool:
+    """Whether a channel's people are in the ledger already, each with this very update."""
+    newest = past.updates[-1]
+    return newest.fingerprint == said.fingerprint and (channel, newest.number) in past.opened

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from outagecast import registry
 from outagecast.about import purpose
-from outagecast.config import CHANNEL_NAME, File, Options
+from outagecast.config import CHANNEL_NAME, PHONE_OPTIONS, File, Options
 from outagecast.errors import ConfigError
 from outagecast.message import Message
 from outagecast.schema import DURATION, TRUTHS, Check, Parse, Reshape, keys_of, whole
@@ -73,6 +73,8 @@ def _keys_of_kind(kind: str) -> Node | None:
         return None
     keys = _mapping_of(Options, settings)
     keys["properties"]["kind"] = {"const": kind}
+    for key in PHONE_OPTIONS if adapter.addresses != "phone" else ():
+        del keys["properties"][key]
     if adapter.addresses is None:
         del keys["properties"]["audience"]
     else:

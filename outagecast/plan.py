@@ -21,6 +21,7 @@ from outagecast.facts import OUTDATES, Said
 from outagecast.ledger import NOTHING_PAST, Carried, Digests, Opening, Past, Update
 from outagecast.message import Contact, Message
 from outagecast.model import DOUBTFUL, PUBLISHED, SECOND, State, Status, Variant
+from outagecast.roll import Person
 from outagecast.sequel import Sequel
 from outagecast.text import clean
 from outagecast.wording import round_up
@@ -38,11 +39,22 @@ class Reason(StrEnum):
     TAKEN_BACK = "it was taken back there already"
 
 
+SUPPRESSED = {  # why somebody is told nothing more there, by what the suppression list says
+    "stop": "they answered STOP",
+    "unsubscribed": "they unsubscribed",
+    "bounce": "the address does not exist any more",
+    "complaint": "they complained",
+    "asked": "they asked not to be told",
+}
+
+
 class Target(NamedTuple):
-    """One recipient in one language; a public channel is one target with no address."""
+    """People who are told alike, by the name of their group; a public channel is one target with no address."""
 
     address: str
     language: str
+    people: int = 1
+    suppressed: str = ""  # why they are not told, where they are on the suppression list
 
     @property
     def number(self) -> str:
@@ -69,9 +81,10 @@ class PlannedChannel:
 
     config: ChannelConfig
     targets: tuple[Target, ...]
-    carried: Mapping[Target, Carried]  # what each target carries of this incident, a person in whatever language
+    carried: Mapping[Target, Carried]  # what each target carries of this incident, people in whatever language
     audience: Audience | None = None
     is_open: bool = False  # its deliveries are in the ledger already, with their bytes
+    is_begun: bool = False  # its bytes are, and not yet all of its people
     sequels: Mapping[Target, Sequel] = field(default_factory=dict)  # what it is to who heard an earlier one
     sequel: Sequel | None = None  # what it is to most of those who will get it
     edits: Mapping[Target, str] = field(default_factory=dict)  # the post that its words replace, where they do
@@ -98,9 +111,17 @@ class PlannedChannel:
         return (*named, *sorted(read - {*named}))
 
     @property
+    def readers(self) -> Counter[str]:
+        """How many read each language."""
+        counts = Counter[str]()
+        for target in self.targets:
+            counts[target.language] += target.people
+        return counts
+
+    @property
     def is_first_word(self) -> bool:
         """Whether somebody hears of the incident here for the first time."""
-        return any(target not in self.carried for target in self.targets)
+        return any(target not in self.carried for target in self.targets if not target.suppressed)
 
     def has_link(self, status: Status) -> bool:
         """Whether its words on this status hold a link."""
@@ -220,6 +241,8 @@ def openings(
 ) -> Iterator[Opening]:
     """The deliveries to open: one a target and post, each ready, or passed over with the reason.
 
+    Of people, one stands for those of a group; ``people`` makes them each one's own.
+
     ``plain`` are the digests of what would be said were it no correction: where all of it is there already, nothing was
     wrong.
     """
@@ -250,6 +273,26 @@ def openings(
                 )
 
 
+def people(openings: Iterable[Opening], roll: Iterable[Person]) -> Iterator[Opening]:
+    """The opening of each person on a channel, out of those of its groups."""
+    groups = {item.target: item for item in openings}
+    for address, group, began in roll:
+        channel, _, language, state, reason, expires_at, *_ = groups[group]
+        since = began if state is State.IN_DOUBT else None
+        yield Opening(channel, address, language, state, reason, expires_at, since)
+
+
+def counted(plan: Plan, openings: Iterable[Opening]) -> Iterator[tuple[Opening, int]]:
+    """Each opening, and how many it stands for."""
+    counts = {
+        (channel.name, target.address, target.language): target.people
+        for channel in plan.channels
+        for target in channel.targets
+    }
+    for opening in openings:
+        yield opening, counts.get((opening.channel, opening.target, opening.language), 1)
+
+
 def _carries(channel: PlannedChannel, target: Target, its: Mapping[str, str]) -> bool:
     """Whether a target carries each post that has one of these digests."""
     there = {post: channel.carried[post].digest for post in target.posts(its) if post in channel.carried}
@@ -260,6 +303,8 @@ def _opening_state(
     plan: Plan, channel: PlannedChannel, target: Target, post: Target, digest: str
 ) -> tuple[State, str | None]:
     """In which state one post to ``target`` is opened; ``digest`` is that of its words."""
+    if target.suppressed:
+        return State.SKIPPED, why_suppressed(target)
     status, carried = plan.message.status, channel.carried.get(target)
     if why_not := _passed_over(status, channel.config, carried, channel.sequels.get(target)):
         return State.SKIPPED, why_not
@@ -270,6 +315,11 @@ def _opening_state(
         if there.state in DOUBTFUL:  # to send the same words again could put them there twice
             return State.IN_DOUBT, Reason.PERHAPS_THERE
     return State.READY, None
+
+
+def why_suppressed(target: Target) -> str:
+    """Why a target on the suppression list is not told, in words."""
+    return SUPPRESSED.get(target.suppressed, SUPPRESSED["asked"])
 
 
 def digests(variants: Iterable[Variant]) -> Digests:
@@ -299,39 +349,42 @@ def _channel(
     languages = config.options.languages or ()
     if audience is None:
         targets = tuple(Target("", language) for language in languages)
+        carried = _carried(config, targets, past, number)
     else:
-        targets = tuple(Target(person.address, person.language) for person in audience.recipients)
-    carried = _carried(config, targets, past, number)
+        groups = {Target(item.name, item.language, item.people, item.suppressed): item for item in audience.groups}
+        targets = tuple(groups)
+        carried = {
+            target: item.carried for target, item in groups.items() if item.carried and _counts(item.carried, number)
+        }
     updates = {update.number: update for update in past.updates}
     kinds = {heard: sequel.of(updates.get(heard), message) for heard in {item.update for item in carried.values()}}
     sequels = {target: its for target, item in carried.items() if (its := kinds[item.update])}
-    getting = Counter(
-        sequels.get(target)
-        for target in targets
-        if target in carried and not _passed_over(message.status, config, carried[target], sequels.get(target))
-    )
-    is_open = (config.name, number) in past.opened
+    getting = Counter[Sequel | None]()
+    for target in targets:
+        item, its = carried.get(target), sequels.get(target)
+        if item and not target.suppressed and not _passed_over(message.status, config, item, its):
+            getting[its] += target.people
+    is_open, is_begun = ((config.name, number) in those for those in (past.opened, past.begun))
     most = getting.most_common(1)[0][0] if getting else None
-    return PlannedChannel(config, targets, carried, audience, is_open, sequels, most)
+    return PlannedChannel(config, targets, carried, audience, is_open, is_begun, sequels, most)
+
+
+def _counts(carried: Carried, number: int) -> bool:
+    """Whether it is, or may be, of an update before ``number``; or was refused."""
+    return carried.update < number and carried.state in PUBLISHED | DOUBTFUL | {State.FAILED}
 
 
 def _carried(config: ChannelConfig, targets: Sequence[Target], past: Past, number: int) -> Mapping[Target, Carried]:
-    """What each target carries from before update ``number``. Who was told in another language was told."""
+    """What a public channel carries from before update ``number``."""
     known = {
         Target(address, language): item
         for (channel, address, language), item in past.carried.items()
-        if channel == config.name and item.update < number and item.state in PUBLISHED | DOUBTFUL | {State.FAILED}
+        if channel == config.name and _counts(item, number)
     }
-    if not config.is_bulk:
-        others = [item for target, item in known.items() if not target.address and target not in targets]
-        if others and targets[0] not in known:  # an account that spoke another language has told the same followers
-            known[targets[0]] = max(others, key=lambda item: item.update)
-        return known
-    reads = {target.address: target for target in targets} if known else {}
-    newest: dict[Target, Carried] = {}
-    for target, item in sorted(known.items(), key=lambda pair: pair[1].update):
-        newest[reads.get(target.address, target)] = item
-    return newest
+    others = [item for target, item in known.items() if not target.address and target not in targets]
+    if others and targets[0] not in known:  # an account that spoke another language has told the same followers
+        known[targets[0]] = max(others, key=lambda item: item.update)
+    return known
 
 
 def _position(message: Message, past: Past) -> Update | None:
@@ -413,10 +466,17 @@ def _waiting(message: Message, same: Update | None, channels: Iterable[PlannedCh
 def _remarks(audiences: Mapping[str, Audience]) -> Iterator[str]:
     """What nobody should find out from those who were not told."""
     for name, audience in audiences.items():
-        if audience.bad:
-            count = len(audience.bad)
+        rows = audience.rows
+        if rows.bad:
             # The line alone: what stands in it is a customer's.
-            rows = "1 row is" if count == 1 else f"{count} rows are"
-            yield f"{name}: {rows} left out, the first on line {audience.bad[0].line}"
-        if not audience.recipients:
+            yield f"{name}: {_rows(rows.bad)} left out, the first on line {rows.problems[0].line}"
+        if abroad := rows.elsewhere.total():
+            most = rows.elsewhere.most_common(5)
+            where = ", ".join(f"{country or 'no country'} {count:,}" for country, count in most)
+            yield f"{name}: {_rows(abroad)} left out, with numbers of other countries than it is for: {where}"
+        if not audience.groups:
             yield f"{name}: nobody in the audience has such an address"
+
+
+def _rows(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count:,} rows are"

@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +25,8 @@ from outagecast.lane import words_of
 from outagecast.ledger import Carried, Entry, Event, Heard, Ledger, Move, Opening, Past, Reached, Update, every_entry
 from outagecast.message import Message
 from outagecast.model import DOUBTFUL, PUBLISHED, ComponentState, State, Status, Variant, digest_of
-from outagecast.plan import Plan, PlannedChannel, Reason, Target, Words, digests, with_defaults
+from outagecast.plan import Plan, PlannedChannel, Reason, Target, Words, digests, why_suppressed, with_defaults
+from outagecast.roll import Roll
 from outagecast.template import Book
 
 _ALARMS = frozenset({Status.INVESTIGATING, Status.IDENTIFIED, Status.SCHEDULED, Status.IN_PROGRESS})
@@ -34,58 +37,104 @@ _KEPT = ("incident", "title", "summary", "components", "window", "started_at", "
 _BY_HAND = "outagecast announce MESSAGE --status retracted"
 
 
-def draw(past: Past, reached: Sequence[Reached], heard: Iterable[Heard], config: Config, now: datetime) -> Plan:
+class Share(NamedTuple):
+    """A public post of an incident, or people who are to hear alike that it was wrong."""
+
+    what: Reached  # of people: by the name of their group
+    people: int = 1
+    suppressed: str = ""
+
+
+def gathered(reached: Iterable[Reached]) -> tuple[list[Share], dict[str, Roll]]:
+    """The public posts of an incident, and by channel the people whom it was for; ``reached`` is by channel."""
+    public: list[Share] = []
+    rolls: dict[str, Roll] = {}
+
+    def people(its: Iterable[Reached]) -> Iterator[tuple[str, str, Carried | None, int | None]]:
+        for item in _by_person(its):
+            if item.target:
+                carried = None if item.number is None else Carried(item.number, State.ACCEPTED, "")
+                yield item.target, item.language, carried, item.owed
+            else:
+                public.append(Share(item))
+
+    for channel, its in groupby(reached, key=attrgetter("channel")):
+        roll = Roll()
+        roll.fill_told(people(its))
+        if roll.count:
+            rolls[channel] = roll
+    return public, rolls
+
+
+def shares(rolls: Mapping[str, Roll]) -> Iterator[Share]:
+    """The people, in groups that are told alike."""
+    for channel, roll in rolls.items():
+        for group in roll.groups:
+            number = group.carried.update if group.carried else None
+            what = Reached(channel, group.name, group.language, number, group.owed)
+            yield Share(what, group.people, group.suppressed)
+
+
+def draw(past: Past, everybody: Iterable[Share], heard: Iterable[Heard], config: Config, now: datetime) -> Plan:
     """The plan that takes an incident back; the newest update's own where that is a retraction that nobody lacks.
 
     Raises PlanError where nothing that was said can be quoted as wrong.
     """
-    newest, reached = past.updates[-1], _by_person(reached)
+    newest = past.updates[-1]
+    known = {name: channel for name, channel in config.channels.items() if channel.options.enabled}
+    # Where a name stood for posts once and stands for people now, it is no way back to those who were told.
+    reached = [
+        one
+        for one in everybody
+        if one.what.channel not in known or known[one.what.channel].is_bulk is bool(one.what.target)
+    ]
     retractions = {update.number for update in past.updates if update.status is Status.RETRACTED}
     last = newest.number if newest.number in retractions else None
     lacking = [
         item
-        for item in reached
+        for item, _, suppressed in reached
+        if not suppressed
         # Who is still to get the last retraction gets that one, however often it failed.
-        if item.number is not None and item.number not in retractions and (last is None or item.owed != last)
+        and item.number is not None
+        and item.number not in retractions
+        and (last is None or (item.owed != last and (item.channel, last) not in past.begun))
     ]
-    known = {name: channel for name, channel in config.channels.items() if channel.options.enabled}
     unreachable = dict.fromkeys(item.channel for item in lacking if item.channel not in known)
     stranded = tuple(f"{name} carries it and is not in the config: take it back there by hand" for name in unreachable)
     targets: dict[str, dict[Target, Carried | None]] = {name: {} for name in _public_first(known.values())}
-    for item in reached:
+    for item, people, suppressed in reached:
         if item.channel in targets:
             carried = Carried(item.number, State.ACCEPTED, "") if item.number is not None else None
-            targets[item.channel][Target(item.target, item.language)] = carried
-    if last is not None and all(item.channel in unreachable for item in lacking):
-        channels = tuple(_open(past, known, targets))
-        said = _as_said(newest, config)
-        whole = (newest.number, False, newest.opened_at, None, config.organisation, channels)
-        return Plan(said, *whole, groups=config.components, warnings=stranded)
-    alarms = _alarms(past)
+            targets[item.channel][Target(item.target, item.language, people, suppressed)] = carried
     numbers: dict[str, set[int]] = {}
     for its in heard:
         if its.state in _REACHED:
             numbers.setdefault(its.channel, set()).add(its.number)
-    channels = tuple(
-        _channel(known[name], its, [alarm for alarm in alarms if alarm.number in numbers.get(name, ())], config)
-        for name, its in targets.items()
-        if its
-    )
+
+    def owing(name: str, alarms: Iterable[Update]) -> PlannedChannel:
+        its = [alarm for alarm in alarms if alarm.number in numbers.get(name, ())]
+        return _channel(known[name], targets[name], its, config)
+
+    if last is not None and all(item.channel in unreachable for item in lacking):
+        begun = [name for name in targets if (name, last) in past.begun]
+        alarms = _alarms(past) if begun else []
+        channels = (*_open(past, known, targets), *(replace(owing(name, alarms), is_begun=True) for name in begun))
+        said = _as_said(newest, config)
+        whole = (newest.number, False, newest.opened_at, None, config.organisation, channels)
+        return Plan(said, *whole, groups=config.components, warnings=stranded)
+    alarms = _alarms(past)
     said = _taken_back(alarms, config)
+    channels = tuple(owing(name, alarms) for name, its in targets.items() if its)
     whole = (newest.number + 1, True, now, None, config.organisation, channels)
     return Plan(said, *whole, groups=config.components, warnings=stranded)
 
 
-def _by_person(reached: Iterable[Reached]) -> list[Reached]:
+def _by_person(reached: Iterable[Reached]) -> Iterator[Reached]:
     """Each person once, however many languages they were told in, in that of their newest word; each public post."""
-    its: dict[tuple[str, str, str], Reached] = {}
-    for item in reached:
-        who = item.channel, item.target, "" if item.target else item.language
-        both = [its.get(who, item), item]
-        newest = max(both, key=lambda one: (one.number or 0, one.owed or 0))
-        owed = max(one.owed or 0 for one in both)
-        its[who] = newest._replace(owed=owed or None)
-    return list(its.values())
+    for _, found in groupby(reached, key=lambda one: (one.target, "" if one.target else one.language)):
+        its = list(found)
+        newest = max(its, key=lambda one: (one.number or 0, one.owed or 0))
+        yield newest._replace(owed=max(one.owed or 0 for one in its) or None)
 
 
 def _public_first(channels: Iterable[ChannelConfig]) -> list[str]:
@@ -191,8 +240,11 @@ def openings(plan: Plan, variants: Iterable[Variant], retractions: Collection[in
     for channel in plan.channels:
         for target in channel.targets if not channel.is_open else ():
             carried = channel.carried.get(target)
-            state, reason = State.READY, None
-            if carried is None:
+            state: State = State.READY
+            reason: str | None = None
+            if target.suppressed:
+                state, reason = State.SKIPPED, why_suppressed(target)
+            elif carried is None:
                 state, reason = State.SKIPPED, Reason.NOT_ANNOUNCED
             elif carried.update in retractions:
                 state, reason = State.SKIPPED, Reason.TAKEN_BACK

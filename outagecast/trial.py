@@ -19,8 +19,9 @@ from outagecast.clock import Clock
 from outagecast.config import ChannelConfig, Config
 from outagecast.errors import ConfigError, ExitCode, OutagecastError, Problem, Rejected, Unavailable, UsageError
 from outagecast.message import Message
-from outagecast.model import Delivery, Recipient, Status, Variant
+from outagecast.model import Delivery, Status, Variant
 from outagecast.report import Report
+from outagecast.roll import Group
 from outagecast.text import clean
 
 STAMP = "TEST: "
@@ -85,7 +86,7 @@ def prepare(
         config,
         # Only ourselves: whether the real audience can be read is not the question here.
         audiences={
-            channel.name: Audience(tuple(Recipient(target, language) for language in channel.options.languages or ()))
+            channel.name: Audience(tuple(Group(language, name=target) for language in channel.options.languages or ()))
             for channel in channels
         },
         only=names,

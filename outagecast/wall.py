@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -25,7 +26,7 @@ from outagecast.inert import inert
 from outagecast.inert import words as plain
 from outagecast.measure import Sms
 from outagecast.model import Impact, State, Status, Variant, first_of, posts
-from outagecast.plan import Plan
+from outagecast.plan import Plan, counted
 from outagecast.wording import Wording
 
 if TYPE_CHECKING:
@@ -232,19 +233,23 @@ def of_preview(
     """
     pictures = {code: _Pictures() for code in plan.organisation.languages}
     silent: list[tuple[str, str]] = []
+    everybody = list(counted(plan, openings))
     for channel in plan.channels:
-        mine = [item for item in openings if item.channel == channel.name]
-        ready = [item.language for item in mine if item.state is State.READY]
+        mine = [(item, count) for item, count in everybody if item.channel == channel.name]
+        ready = Counter[str]()
+        for item, count in mine:
+            ready[item.language] += count * (item.state is State.READY)
         if channel.is_open:
-            ready = [target.language for target in channel.targets]
+            ready = channel.readers
         if issubclass(channel.config.adapter, Briefs):
             silent.append((channel.name, "it is for your own people"))
             continue
-        if not ready:
-            silent.append((channel.name, next((item.reason for item in mine if item.reason), "nobody is listed there")))
+        if not ready.total():
+            reasons = (item.reason for item, _ in mine if item.reason)
+            silent.append((channel.name, next(reasons, "nobody is listed there")))
         before = [(number, words) for number, words in earlier if channel.carried and number < plan.number]
         for variant in variants:
-            if variant.channel == channel.name and variant.language in ready:
+            if variant.channel == channel.name and ready[variant.language]:
                 past = _without_repeats(
                     (number, item.parts)
                     for number, words in before
@@ -253,7 +258,7 @@ def of_preview(
                 )
                 sender = str(getattr(channel.config.settings, "from_", None) or plan.organisation.name)
                 drawn = pictures.setdefault(variant.language, _Pictures())  # it may be promised no more
-                drawn.add(plan, variant, past, ready.count(variant.language), sender)
+                drawn.add(plan, variant, past, ready[variant.language], sender)
     return replace(
         Wall.bare(Stamp.PREVIEW, plan, plan.as_of),
         views=_views(pictures),

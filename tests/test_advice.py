@@ -13,7 +13,8 @@ from outagecast.audience import Audience
 from outagecast.errors import ConfigError, PlanError
 from outagecast.ledger import Past
 from outagecast.message import Message
-from outagecast.model import Recipient, Status
+from outagecast.model import Status
+from outagecast.roll import Group
 
 if TYPE_CHECKING:
     from tests.conftest import Newsroom
@@ -408,7 +409,7 @@ def test_no_shipped_text_holds_a_word_that_we_advise_against(
 ) -> None:
     newsroom.settings["organisation"]["languages"] = [language]
     said = sample.message(status, newsroom.now, full=full)
-    crowd = Audience((Recipient("someone", language),))
+    crowd = Audience((Group(language),))
     drawn = plan.draw(said, newsroom.config, audiences=dict.fromkeys(("twilio_sms", "smtp"), crowd), now=newsroom.now)
 
     found = []

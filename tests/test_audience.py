@@ -4,19 +4,18 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outagecast import audience
-from outagecast.audience import Audience
-from outagecast.errors import AudienceError
-from outagecast.model import Recipient
+from outagecast.audience import Choice, Listing
+from outagecast.errors import AudienceError, Problem
 
 LANGUAGES = ("en", "ro", "zh-Hant")
-Load = Callable[..., Audience]
+Load = Callable[..., Listing]
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def load(path: Path) -> Load:
-    def read(content: str | bytes, column: Literal["phone", "email"] = "email", **options: bool) -> Audience:
+    def read(content: str | bytes, column: Literal["phone", "email"] = "email", **options: Any) -> Listing:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return audience.load(path, column, LANGUAGES, **options)
 
@@ -44,19 +43,25 @@ def refusal(load: Load, path: Path) -> Callable[..., list[str]]:
     return refused
 
 
-def test_each_person_is_listed_once_with_the_line_that_names_them(load: Load) -> None:
+def who(found: Listing) -> list[tuple[str, str]]:
+    """Each one's address and language, in the order in which they are told."""
+    language = {group.name: group.language for group in found.roll.groups}
+    return [(person.address, language[person.group]) for person in found.roll.people()]
+
+
+def test_each_person_is_listed_once_in_the_order_of_the_file(load: Load) -> None:
     found = load("name,phone,email,language,branch\nAna,+61491570156,ana@example.com,ro,7\nChi,,chi@example.com,en,8\n")
-    assert (Recipient("ana@example.com", "ro", 2), Recipient("chi@example.com", "en", 3)) == found.recipients
-    assert (found.without, found.duplicates, found.bad) == (0, 0, ())
+    assert who(found) == [("ana@example.com", "ro"), ("chi@example.com", "en")]
+    assert (found.rows.without, found.rows.duplicates, found.rows.bad) == (0, 0, 0)
 
 
 def test_rows_without_an_address_for_this_channel_are_counted_and_are_not_bad(load: Load) -> None:
     found = load("phone,email\n+61491570156,\n,chi@example.com\n  ,dan@example.com\n\n,\n", "phone")
-    assert (len(found.recipients), found.without) == (1, 2)
+    assert (found.roll.count, found.rows.without) == (1, 2)
 
 
 def test_a_byte_order_mark_capitals_and_spaces_in_the_header_do_no_harm(load: Load) -> None:
-    assert len(load(b"\xef\xbb\xbfEmail , LANGUAGE\r\nana@example.com,ro\r\n").recipients) == 1
+    assert who(load(b"\xef\xbb\xbfEmail , LANGUAGE\r\nana@example.com,ro\r\n")) == [("ana@example.com", "ro")]
 
 
 @pytest.mark.parametrize(
@@ -70,18 +75,18 @@ def test_a_byte_order_mark_capitals_and_spaces_in_the_header_do_no_harm(load: Lo
 def test_a_reader_gets_the_nearest_language_that_is_promised_else_the_first(
     load: Load, written: str, read: str
 ) -> None:
-    assert read == load(f"email,language\nana@example.com,{written}\n").recipients[0].language
+    assert who(load(f"email,language\nana@example.com,{written}\n")) == [("ana@example.com", read)]
 
 
 def test_one_person_twice_is_told_once_in_the_first_rows_language(load: Load) -> None:
     found = load("email,language\nAna@Example.COM,ro\nAna@example.com,en\nana@example.com,en\n")
-    assert [person.address for person in found.recipients] == ["Ana@example.com", "ana@example.com"]
-    assert (found.recipients[0].language, found.duplicates) == ("ro", 1)
+    assert who(found) == [("Ana@example.com", "ro")]
+    assert found.rows.duplicates == 2
 
 
 def test_one_number_in_several_spellings_is_told_once(load: Load) -> None:
     found = load("phone\n+61 491 570 156\n+61-491-570-156\n(+61) 491.570.156\n+61\u00a0491570156\n", "phone")
-    assert ([person.address for person in found.recipients], found.duplicates) == (["+61491570156"], 3)
+    assert (who(found), found.rows.duplicates) == ([("+61491570156", "en")], 3)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,7 @@ def test_an_email_address_that_is_none_is_named_with_its_line(refusal: Callable[
 
 @pytest.mark.parametrize("email", ["a.b+c@sub.example.co.uk", "o'brien@example.com", "ana@plăți.example", "1@2.io"])
 def test_unusual_email_addresses_are_addresses(load: Load, email: str) -> None:
-    assert email == load(f"email\n{email}\n").recipients[0].address
+    assert who(load(f"email\n{email}\n")) == [(email, "en")]
 
 
 def test_a_line_is_counted_as_an_editor_counts_it(refusal: Callable[..., list[str]]) -> None:
@@ -174,28 +179,107 @@ def people(good: int, bad: int) -> str:
 @pytest.mark.parametrize(("good", "bad"), [(999, 1), (4995, 5), (99_900, 100)])
 def test_a_few_bad_rows_among_many_are_left_out_and_named(load: Load, good: int, bad: int) -> None:
     found = load(people(good, bad))
-    assert (good, bad) == (len(found.recipients), len(found.bad))
-    assert good + 2 == found.bad[0].line
+    assert (good, bad) == (found.roll.count, found.rows.bad)
+    assert good + 2 == found.rows.problems[0].line
 
 
 @pytest.mark.parametrize(("good", "bad"), [(3, 1), (998, 1), (4994, 6), (110_000, 101)])
 def test_too_many_bad_rows_stop_the_run(refusal: Callable[..., list[str]], good: int, bad: int) -> None:
     problems = refusal(people(good, bad))
-    total = f"{bad} of {good + bad} rows cannot be used (correct them, or leave them out with --accept-bad-rows)"
+    advice = "correct them, or leave them out with --accept-bad-rows; all of them: audience check --bad-rows FILE"
+    total = f"{bad} of {good + bad} rows cannot be used ({advice})"
     assert f"people.csv: {total}" == problems[-1]
     assert min(bad, 20) + (bad > 20) + 1 == len(problems)
 
 
 def test_bad_rows_are_left_out_once_somebody_accepts_them(load: Load) -> None:
     found = load(people(3, 200), accept_bad_rows=True)
-    assert (len(found.recipients), len(found.bad)) == (3, 200)
+    assert (found.roll.count, found.rows.bad) == (3, 200)
 
 
 def test_the_digest_changes_with_an_address_or_a_language_and_with_nothing_else(load: Load) -> None:
-    first = load("name,email,language\nAna,ana@example.com,ro\n").digest
-    assert first == load("email,name,language\nana@EXAMPLE.com,Anne,RO\n").digest
-    assert first != load("email,language\nana@example.com,en\n").digest
-    assert first != load("email,language\nann@example.com,ro\n").digest
+    first = load("name,email,language\nAna,ana@example.com,ro\n").roll.digest
+    assert first == load("email,name,language\nana@EXAMPLE.com,Anne,RO\n").roll.digest
+    assert first != load("email,language\nana@example.com,en\n").roll.digest
+    assert first != load("email,language\nann@example.com,ro\n").roll.digest
+
+
+PEOPLE = """email,phone,region,product,priority
+ana@example.com,+61491570156,NSW,card,2
+ben@example.com,+61491570157, nsw ,loan,10
+chi@example.com,+64211234567,VIC,card,1
+dan@example.com,+881612345678,ACT,card,
+eve@example.com,+61491570158,ACT,card,staff
+"""
+
+
+def names(found: Listing) -> list[str]:
+    return [address.partition("@")[0] for address in found.roll.addresses()]
+
+
+def test_only_those_are_told_whose_cells_the_config_selects(load: Load) -> None:
+    found = load(PEOPLE, "email", choice=Choice(select={"Region": ["NSW", "act"], "product": ["card"]}))
+
+    assert names(found) == ["ana", "dan", "eve"]
+    assert (found.rows.unselected, found.rows.bad) == (2, 0)
+
+
+def test_a_row_that_is_not_selected_need_not_have_a_good_address(load: Load) -> None:
+    found = load("email,region\nana@example.com,ACT\nnone,NSW\n", choice=Choice(select={"region": ["ACT"]}))
+
+    assert (names(found), found.rows.unselected, found.rows.bad) == (["ana"], 1, 0)
+
+
+def test_people_are_told_by_numbers_then_words_and_last_those_of_whom_nothing_is_said(load: Load) -> None:
+    assert names(load(PEOPLE, "email", choice=Choice(order_by="priority"))) == ["chi", "ana", "ben", "eve", "dan"]
+
+
+def test_those_of_one_rank_are_told_in_the_order_of_the_file(load: Load) -> None:
+    assert names(load(PEOPLE, "email", choice=Choice(order_by="product"))) == ["ana", "chi", "dan", "eve", "ben"]
+
+
+def test_a_column_that_the_config_names_must_be_there_once(refusal: Callable[..., list[str]], path: Path) -> None:
+    path.write_text("email,region,region\nana@example.com,a,b\n")
+    with pytest.raises(AudienceError, match='the column "region" stands twice'):
+        audience.load(path, "email", LANGUAGES, Choice(select={"region": ["a"]}))
+    with pytest.raises(AudienceError, match='there is no column "priority"'):
+        audience.load(path, "email", LANGUAGES, Choice(order_by="priority"))
+
+
+def test_numbers_of_other_countries_are_left_out_and_counted_and_are_not_bad(load: Load) -> None:
+    found = load(PEOPLE, "phone", choice=Choice(countries=("AU",)))
+
+    assert (found.roll.count, found.rows.elsewhere, found.rows.bad) == (3, {"NZ": 1, "": 1}, 0)
+    assert load(PEOPLE, "phone").roll.count == 5
+    assert load(PEOPLE, "email", choice=Choice(countries=("AU",))).roll.count == 5
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(refusal: Callable[..., list[str]]) -> None:
+    assert refusal("email\n" + "x" * 3_000_000) == [
+        "people.csv:2: a line of more than 1,000,000 characters (is it a CSV file?)"
+    ]
+
+
+def test_whoever_wants_them_is_told_of_every_bad_row(load: Load) -> None:
+    every: list[Problem] = []
+
+    found = load(people(3, 200), accept_bad_rows=True, faults=every)
+
+    assert (len(every), every[-1].line, len(found.rows.problems)) == (200, 204, 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("email\nZo\u00eb@example.com\n".encode("utf-32"), "UTF-32"),
+        ("email\nZo\u00eb@example.com\n".encode("utf-16"), "UTF-16"),
+        ("email,name\nana@example.com,\u201cZo\u00eb\u201d\n".encode("cp1252"), "byte 0x93 perhaps Windows-1252"),
+        ("email,name\nana@example.com,Zo\u00eb\n".encode("latin-1"), "byte 0xEB perhaps Latin-1"),
+    ],
+)
+def test_another_encoding_is_named(refusal: Callable[..., list[str]], content: bytes, named: str) -> None:
+    (problem,) = refusal(content)
+    assert named in problem
 
 
 ALPHABET = st.sampled_from([*"email,phone\n\r\"'+61491@.;\t\x00é\ufeff", "email\n", "phone,email\r\n"])

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outagecast import config, registry
-from outagecast.config import EVERY_STATUS, Config, Price
+from outagecast.config import EVERY_STATUS, AudienceFile, Config, Price
 from outagecast.errors import ConfigError
 from outagecast.model import Status
 
@@ -72,7 +72,7 @@ def test_the_example_says_what_its_comments_say() -> None:
         found.promise.first_announcement,
         found.promise.update_every,
     )
-    assert {"customers": base / "examples/customers.csv"} == found.audiences
+    assert {"customers": AudienceFile(file=base / "examples/customers.csv")} == found.audiences
     assert base / "public/banner.html" == found.channels["banner"].settings.path
     sms = found.channels["sms"].options
     assert (100.0, Price(Decimal("0.0515"), "AUD"), "customers") == (sms.rate, sms.price, sms.audience)
@@ -271,7 +271,8 @@ def test_an_absolute_path_stays_and_a_home_is_found(
         f"{HEAD}audiences: {{a: {{file: ~/a.csv}}, b: {{file: /b.csv}}, c: {{file: ~nobody-here/c.csv}}}}\n"
         "channels: {banner: {kind: banner, path: ~/b.html}}\n"
     )
-    assert {"a": Path("/home/ana/a.csv"), "b": Path("/b.csv"), "c": tmp_path / "~nobody-here/c.csv"} == found.audiences
+    files = {name: listed.file for name, listed in found.audiences.items()}
+    assert {"a": Path("/home/ana/a.csv"), "b": Path("/b.csv"), "c": tmp_path / "~nobody-here/c.csv"} == files
     assert Path("/home/ana/b.html") == found.channels["banner"].settings.path
 
 
@@ -290,7 +291,7 @@ def test_all_problems_are_named_at_once_in_the_order_of_the_file(refusal: Refusa
         "1:74: expected text, not a list",
         '2:1: unknown key "ledgr" (did you mean "ledger"?)',
         '3:25: "30" is not a duration; write it like 30m, 2h or 1h30m',
-        "4:16: expected `name: value` lines, not text (such as file)",
+        "4:16: expected `name: value` lines, not text (such as file, order_by, select)",
         "5:13: expected `name: value` lines, not a list",
         '7:3: "X" is not a channel name (small letters, digits, - and _, such as x or sms-staff)',
         "8:59: a secret must be a reference: env:NAME, file:PATH or keyring:SERVICE/NAME",
@@ -383,3 +384,21 @@ def test_what_is_for_staff_only_may_not_lie_among_the_pages_of_the_public(refusa
     assert said == [
         "4:36: the public would read it: page publishes what is in that folder (put it into a folder of its own)"
     ]
+
+
+def test_what_only_texts_have_is_refused_elsewhere(refusal: Refusal) -> None:
+    mail = (
+        "audiences: {a: {file: a.csv}}\nchannels: {mail: {kind: smtp, host: h, from: a@example.com, audience: a, %s}}\n"
+    )
+
+    (found,) = refusal(HEAD + mail % "countries: [AU]")
+    assert found.endswith("smtp sends no texts and takes no countries (remove the line)")
+    (found,) = refusal(HEAD + mail % "segment_rate: 1/s")
+    assert found.endswith("smtp sends no texts and takes no segment_rate (remove the line)")
+
+
+def test_a_country_is_one_that_has_phone_numbers(refusal: Refusal) -> None:
+    text = "audiences: {a: {file: a.csv}}\nchannels: {sms: {kind: twilio_sms, account_sid: env:K, from: A,"
+
+    (found,) = refusal(HEAD + text + " auth_token: env:K, audience: a, countries: [AU, XX]}}\n")
+    assert '"XX" is not a country with phone numbers; write it like AU' in found

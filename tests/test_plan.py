@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -8,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from outagecast import plan
-from outagecast.audience import Audience
+from outagecast.audience import Audience, Rows
 from outagecast.errors import ConflictError, PlanError, Problem, UsageError
 from outagecast.ledger import Carried, Past
-from outagecast.model import Recipient, State, Status, Variant
+from outagecast.model import State, Status, Variant
+from outagecast.roll import Group, Person
 
 if TYPE_CHECKING:
     from tests.conftest import Newsroom
@@ -24,11 +26,15 @@ def draw(newsroom: Newsroom) -> Draw:
     """A function that draws a plan: of facts, of what was said, and of what each channel carries."""
 
     def drawn(*kinds: str, past: Past | None = None, without: tuple[str, ...] = (), **facts: Any) -> plan.Plan:
-        crowd = Audience((Recipient("ana", "en"), Recipient("ben", "en")))
+        carried = {kind: item for (kind, who, _), item in past.carried.items() if who} if past else {}
+        crowds = {
+            kind: Audience((Group("en", carried.get(kind), name="ana"), Group("en", name="ben")))
+            for kind in ("twilio_sms", "smtp")
+        }
         return plan.draw(
             newsroom.message(**facts),
             newsroom.config,
-            audiences=dict.fromkeys(("twilio_sms", "smtp"), crowd),
+            audiences=crowds,
             past=past or Past("card-payments", tuple(newsroom.updates)),
             only=kinds,
             without=without,
@@ -221,7 +227,9 @@ def test_the_organisations_contact_fills_in_for_the_messages(draw: Draw) -> None
 
 
 def test_bad_rows_and_empty_audiences_are_pointed_out(newsroom: Newsroom) -> None:
-    crowds = {"smtp": Audience((), (Problem("is no address", file="customers.csv", line=3),))}
+    rows = Rows()
+    rows.append(Problem("is no address", file="customers.csv", line=3))
+    crowds = {"smtp": Audience(rows=rows)}
     drawn = plan.draw(newsroom.message(), newsroom.config, audiences=crowds, only=["smtp"], now=newsroom.now)
 
     assert drawn.warnings == (
@@ -232,3 +240,64 @@ def test_bad_rows_and_empty_audiences_are_pointed_out(newsroom: Newsroom) -> Non
 
 def test_each_status_has_its_closing_and_maintenance_sides() -> None:
     assert {status for status in Status if status.is_closing} == {"resolved", "completed", "retracted"}
+
+
+def test_who_is_on_the_suppression_list_gets_nothing_whatever_they_carry(newsroom: Newsroom) -> None:
+    newsroom.said(newsroom.now)
+    wrong = Carried(1, State.ACCEPTED, "old")
+    crowd = Audience((Group("en", wrong, "stop", 30, name="a"), Group("en", wrong, name="b", people=5)))
+
+    drawn = plan.draw(
+        newsroom.message(status="resolved"),
+        newsroom.config,
+        audiences={"smtp": crowd},
+        past=Past("card-payments", tuple(newsroom.updates)),
+        only=["smtp"],
+        now=newsroom.now,
+    )
+
+    assert opened(newsroom, drawn) == {
+        ("smtp", "a"): (State.SKIPPED, "they answered STOP"),
+        ("smtp", "b"): (State.READY, None),
+    }
+    words = [Variant("smtp", "smtp", "en", {"text": ""}, 1, "", (), ())]
+    shares = list(plan.openings(drawn, words, newsroom.config))
+    assert [count for _, count in plan.counted(drawn, shares)] == [30, 5]
+
+
+def test_each_person_is_opened_as_their_group_is(newsroom: Newsroom, draw: Draw) -> None:
+    words = [Variant("smtp", "smtp", "en", {"text": "new"}, 1, "", (), ())]
+    shares = list(plan.openings(draw("smtp"), words, newsroom.config))
+    roll = [
+        Person("1@example.com", "ana", None),
+        Person("2@example.com", "ben", None),
+        Person("3@example.com", "ana", None),
+    ]
+
+    found = list(plan.people(shares, roll))
+
+    assert [(item.target, item.channel, item.state, item.expires_at) for item in found] == [
+        (f"{number}@example.com", "smtp", State.READY, newsroom.now + timedelta(hours=6)) for number in (1, 2, 3)
+    ]
+
+
+def test_where_a_mail_is_in_doubt_each_person_keeps_the_time_of_theirs(newsroom: Newsroom, draw: Draw) -> None:
+    newsroom.said(newsroom.now)
+    words = [Variant("smtp", "smtp", "en", {"text": "new"}, 1, "", (), ())]
+    seen = past(newsroom, smtp=Carried(1, State.IN_DOUBT, words[0].digest))
+    shares = list(plan.openings(draw("smtp", past=seen, status="resolved"), words, newsroom.config))
+
+    (one,) = plan.people(shares, [Person("1@example.com", "ana", newsroom.now)])
+
+    assert (one.state, one.attempted_at) == (State.IN_DOUBT, newsroom.now)
+
+
+def test_numbers_of_other_countries_are_told_of_by_their_country(newsroom: Newsroom) -> None:
+    rows = Rows(elsewhere=Counter({"NZ": 1200, "": 1}))
+    crowd = {"twilio_sms": Audience((Group("en"),), rows=rows)}
+
+    drawn = plan.draw(newsroom.message(), newsroom.config, audiences=crowd, only=["twilio_sms"], now=newsroom.now)
+
+    assert list(drawn.warnings) == [
+        "twilio_sms: 1,201 rows are left out, with numbers of other countries than it is for: NZ 1,200, no country 1"
+    ]

@@ -18,8 +18,8 @@ from outagecast.config import Config
 from outagecast.errors import MessageError, UsageError
 from outagecast.ledger import NOTHING_PAST
 from outagecast.message import Message
-from outagecast.model import Recipient
 from outagecast.playbook import Finding
+from outagecast.roll import Group
 from tests.conftest import CHANNELS
 
 SYDNEY = ZoneInfo("Australia/Sydney")
@@ -213,7 +213,7 @@ def test_the_shipped_playbooks_fit_on_every_channel(desk: Desk, language: str) -
     rendered: list[str] = []
 
     def attempt(said: Message) -> None:
-        crowd = dict.fromkeys(("twilio_sms", "smtp"), audience.Audience((Recipient("someone", language),)))
+        crowd = dict.fromkeys(("twilio_sms", "smtp"), audience.Audience((Group(language),)))
         drawn = plan.draw(said, settings, audiences=crowd, past=NOTHING_PAST, now=NOW)
         rendered.extend(variant.channel for variant in render.variants(drawn))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import click
 
 from outagecast.cli import screen
-from outagecast.cli.words import WORDS, of_people, people
+from outagecast.cli.words import WORDS, of_people, of_rows, people
 from outagecast.text import printable
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class _Channel(NamedTuple):
 
     @property
     def _readers(self) -> Counter[str]:
-        return Counter(target.language for target in self.planned.targets)
+        return self.planned.readers
 
     def heading(self, columns: int) -> Card:
         """Its name; on the right how many people, what it costs, and what is unusual about it."""
@@ -178,10 +178,8 @@ def _size(variant: Variant, part: str) -> str:
 
 def _audience_lines(audience: Audience, columns: int) -> list[str]:
     """What became of the rows of the audience's file."""
-    counts = {"twice in the file": audience.duplicates, "without an address": audience.without}
-    counts["left out as bad"] = len(audience.bad)
-    told = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
-    said = f"audience: {people(len(audience.recipients))}{f'; {told}' if told else ''}"
+    told = ", ".join(f"{count:,} {words}" for words, count in of_rows(audience.rows).items() if count)
+    said = f"audience: {people(audience.people)}{f'; {told}' if told else ''}"
     return screen.wrap(said, columns, "  ")
 
 

@@ -18,5 +18,5 @@ def hang(app: App, prepared: Prepared, path: Path) -> None:
 
     plan = prepared.plan
     earlier = [(number, app.ledger.variants(plan.message.incident, number)) for number in range(1, plan.number)]
-    wall.write(wall.of_preview(plan, prepared.variants, prepared.openings, earlier), path)
+    wall.write(wall.of_preview(plan, prepared.variants, prepared.shares, earlier), path)
     screen.note(f"what the public would see: {path.resolve()}")

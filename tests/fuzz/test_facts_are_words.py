@@ -183,8 +183,8 @@ def check_mail(variant: Variant) -> None:
     )
     mail = Letterhead("Example Bank <status@example.com>").write(delivery)
     assert mail.recipient == "ana@example.org"
-    assert re.search(r"(?<!\r)\n|\r(?!\n)|^\.[^.\r]|\r\n\.\r\n.", mail.content) is None
-    read = email.message_from_string(mail.content, policy=email.policy.SMTP)
+    assert re.search(rb"(?<!\r)\n|\r(?!\n)|^\.[^.\r]|\r\n\.\r\n.", mail.content) is None
+    read = email.message_from_bytes(mail.content, policy=email.policy.SMTP)
     assert {name.lower() for name in read} <= HEADERS
     assert len(read.keys()) == len(set(map(str.lower, read)))
     assert read["To"].addresses[0].addr_spec == "ana@example.org"
