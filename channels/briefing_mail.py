@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from outagecast.channel import Carries, Limit, Semantics
+from outagecast.channel import Carries, Limit, Line, Semantics
 from outagecast.channels.smtp import LONGEST_PART, LONGEST_SUBJECT, Settings, Smtp
 from outagecast.model import Delivery, Receipt
 
@@ -33,6 +33,15 @@ class BriefingMail:
     def readers() -> str:
         """Who answers people."""
         return "your own people one by one, by the audience's `email`"
+
+    @property
+    def connections(self) -> int:
+        """How many mails may be under way at once."""
+        return self._relay.connections
+
+    def connect(self) -> Line:
+        """A connection to the relay."""
+        return self._relay.connect()
 
     def check(self) -> None:
         """Connect, log in and say NOOP. Raises Rejected, Unavailable or ConfigError."""

@@ -1,31 +1,32 @@
 """Sends e-mail through your relay, one recipient a message, over kept connections: https://www.rfc-editor.org/rfc/rfc5321
 
-Where the connection is lost between the body's first byte and the reply to the final dot, nobody can know whether the
-mail is out (https://www.rfc-editor.org/rfc/rfc1047). Lost at any other moment, it is not.
+What is said over them is outagecast/smtp_conversation.py.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from outagecast.about import about
-from outagecast.channel import Carries, Idempotency, Limit, LookUp, OnDoubt, Semantics
-from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable, Uncertain
-from outagecast.mail import Letterhead, Mail, parse_mailbox
+from outagecast.channel import Carries, Idempotency, Limit, Line, LookUp, OnDoubt, Outcome, Semantics
+from outagecast.errors import ChannelError, ConfigError, Problem, Rejected, Unavailable
+from outagecast.mail import Letterhead, parse_mailbox
 from outagecast.model import Delivery, Receipt
-from outagecast.secret import Secret, redact, remember
+from outagecast.secret import Secret, remember
+from outagecast.smtp_conversation import AUTH, Dropped, SmtpConversation, lost, refusal
 from outagecast.text import clean
 
 if TYPE_CHECKING:
     from smtplib import SMTP
-    from ssl import SSLContext
+    from socket import SocketIO, socket
+    from ssl import SSLContext, SSLSocket
 
     from outagecast.call import Call
 
@@ -36,16 +37,9 @@ LONGEST_SUBJECT = 150  # characters
 # https://www.spamresource.com/2022/01/what-is-gmail-clipping-and-what-to-do.html
 LONGEST_PART = 30_000  # bytes
 
-LONGEST_REPLIES = 65_536  # bytes that a relay may say in one call; a line has 512: RFC 5321, 4.5.3.1.5
+LONGEST_REPLIES = 65_536  # bytes that a relay may say while we log in; a line has 512: RFC 5321, 4.5.3.1.5
 LOGIN = 20.0  # seconds for name look-up, TLS, greeting and login together
-TRANSACTION = 60.0  # seconds for one message; the RFC's ten minutes (4.5.3.2.6) would hold a worker too long
 COURTESY = 5.0  # seconds for RSET, NOOP and QUIT
-GREYLISTED = 300.0  # seconds; a server that greylists wants to be asked again, but not at once: RFC 6647, 2.1
-RCPT, DATA, END = "RCPT", "DATA", "the end of the mail"
-
-_ANY_ADDRESS = re.compile(r"[^\s<>:;,\"']+@[^\s<>:;,\"']+")
-_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")  # RFC 3463
-LOGIN_HINT = "check `username` and `password`; if they were locked or changed, ask the relay's owner for new ones"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +82,7 @@ class Settings:
 class _Replies:
     """What a relay says, which smtplib would read without end."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: SocketIO) -> None:
         self.left = LONGEST_REPLIES
         self._file = file
 
@@ -97,18 +91,21 @@ class _Replies:
         self.left -= len(line)
         if self.left < 0:
             raise ConnectionError("the relay does not stop talking")
-        return line
+        return line if line.endswith(b"\n") or len(line) == most else b""  # a reply that was cut off is none
 
     def close(self) -> None:
         self._file.close()
 
 
-class _Dropped(Unavailable):
-    """The connection had gone before the mail's body began."""
+class _Kept(NamedTuple):
+    """An open connection, between two mails or in one."""
+
+    socket: socket
+    conversation: SmtpConversation
 
 
 class Smtp:
-    """E-mail through a relay. Safe to use from several threads; each mail under way has a connection of its own."""
+    """E-mail through a relay. Safe to use from several threads; each thread's mail has a connection of its own."""
 
     kind: ClassVar[str] = "smtp"
     parts: ClassVar[Mapping[str, Limit]] = {
@@ -127,69 +124,87 @@ class Smtp:
     )
     imports: ClassVar[tuple[str, ...]] = ("smtplib",)
 
-    def __init__(self, settings: Settings, *, login: float = LOGIN, transaction: float = TRANSACTION) -> None:
+    def __init__(
+        self, settings: Settings, *, login: float = LOGIN, transaction: float = SmtpConversation.patience
+    ) -> None:
         self._settings = settings
         self._login, self._transaction = login, transaction  # seconds
         self._letterhead = Letterhead(settings.from_, settings.reply_to, settings.unsubscribe_url)
-        self._idle: deque[SMTP] = deque()
+        self._idle: deque[_Kept] = deque()
+
+    @property
+    def connections(self) -> int:
+        """How many mails may be under way at once."""
+        return self._settings.connections
+
+    def connect(self) -> Line:
+        """A connection of its own, encrypted and logged in.
+
+        Raises Rejected(account=True), Unavailable or ConfigError.
+        """
+        return Line(*self._open())
 
     def check(self) -> None:
         """Connect, log in and say NOOP. Raises Rejected, Unavailable or ConfigError."""
-        if not self._keep(self._open(), "NOOP"):
-            raise Unavailable(f"{self._settings.host} let us in, then did not answer")
+        self._idle.append(self._open("NOOP"))
 
     def send(self, delivery: Delivery) -> Receipt:
         """Hand one mail to the relay; its word for it is what the receipt's ``detail`` holds."""
-        mail = self._letterhead.write(delivery)
+        self._letterhead.write(delivery)  # what can never be sent is refused before anybody is called
         try:
             kept = self._idle.pop()
         except IndexError:
-            return self._hand_over(self._open(), mail)
+            return self._hand_over(self._open(), delivery)
         try:
-            return self._hand_over(kept, mail)
-        except _Dropped:  # the server had hung up while the connection was idle
-            return self._hand_over(self._open(), mail)
+            return self._hand_over(kept, delivery)
+        except Dropped:  # the server had hung up while the connection was idle
+            return self._hand_over(self._open(), delivery)
 
     def close(self) -> None:
         """Say goodbye on every idle connection."""
         while self._idle:
-            server = self._idle.pop()
-            self._ask(server, "QUIT")
-            server.close()
+            line = self._idle.pop()
+            self._politely(line, _say_goodbye)
+            line.socket.close()
 
-    def _hand_over(self, server: SMTP, mail: Mail) -> Receipt:
+    def _hand_over(self, line: _Kept, delivery: Delivery) -> Receipt:
         from outagecast.call import Call, DeadlineExceeded, Phase
 
-        call = Call(self._transaction)
-        host = self._settings.host
+        call, host = Call(self._transaction), self._settings.host
         try:
-            stage, code, said = call.run(lambda: _converse(server, call, self._letterhead.address, mail))
-        except (OSError, DeadlineExceeded) as error:
-            late = isinstance(error, DeadlineExceeded)
-            what = (
-                f"no answer from {host} within {call.seconds:g} seconds" if late else f"the connection to {host} broke"
-            )
+            result = call.run(lambda: _say(call, line, delivery))
+        except DeadlineExceeded:  # whose thread may still be in the conversation: the call knows how far it got
+            why = f"no answer from {host} within {call.seconds:g} seconds"
             if call.phase is Phase.SENDING:
-                raise Uncertain(f"{what} while it was taking the mail, so it may be out") from None
-            lost = Unavailable if late else _Dropped
-            raise lost(f"{what} before it was given the mail; nothing was sent") from None
-        if stage == END and 200 <= code <= 299:
-            self._idle.append(server)
-            return Receipt(mail.message_id, detail=_words(said))
-        if not 400 <= code <= 599 or code == 421:
-            server.close()
-            if stage != END:
-                raise _Dropped(
-                    f"{host} broke off at {stage} with {code} {_words(said)}; nothing was sent", code=str(code)
-                )
-            if code != 421:
-                raise Uncertain(f"{host} took the mail and gave no answer we understand, so it may be out")
+                raise lost(why, is_begun=True) from None
+            raise Unavailable(f"{why} before it was given the mail; nothing was sent") from None
+        except OSError:
+            ((_, result),) = line.conversation.broken(f"the connection to {host} broke")
+        if not line.conversation.is_over and self._politely(line, _settle):
+            self._idle.append(line)
         else:
-            self._keep(server, "RSET")  # else the next recipient is refused for this one's sake
-        raise _refusal(stage, code, said)
+            line.socket.close()
+        if isinstance(result, Receipt):
+            return result
+        raise result
 
-    def _open(self) -> SMTP:
-        """A connection, encrypted and logged in. Raises Rejected(account=True), Unavailable or ConfigError."""
+    def _politely(self, line: _Kept, work: Callable[[_Kept], None]) -> bool:
+        """Whether the relay answered what no mail depends on."""
+        from outagecast.call import Call, DeadlineExceeded
+
+        call = Call(min(COURTESY, self._login))
+        call.guard(line.socket)
+        try:
+            call.run(lambda: work(line))
+        except (OSError, DeadlineExceeded):
+            return False
+        return not line.conversation.is_over
+
+    def _open(self, probe: str = "") -> _Kept:
+        """A connection that is encrypted, logged in, and was asked ``probe`` if any.
+
+        Raises Rejected(account=True), Unavailable or ConfigError.
+        """
         import ssl
 
         from outagecast.call import Call, DeadlineExceeded
@@ -199,7 +214,7 @@ class Smtp:
         password = self._settings.password.reveal() if self._settings.password else None
         call = Call(self._login)
         try:
-            return call.run(lambda: self._connect(call, context, password))
+            return call.run(lambda: self._connect(call, context, password, probe))
         except ssl.SSLCertVerificationError as error:
             raise Rejected(
                 f"{host} shows a certificate we cannot trust ({clean(error.verify_message)}); nothing was sent",
@@ -225,7 +240,7 @@ class Smtp:
                 raise ConfigError(Problem(f"no certificate can be read from {self._settings.ca_file}: {why}")) from None
         return context
 
-    def _connect(self, call: Call, context: SSLContext | None, password: str | None) -> SMTP:
+    def _connect(self, call: Call, context: SSLContext | None, password: str | None, probe: str) -> _Kept:
         import smtplib
         import socket
 
@@ -235,66 +250,47 @@ class Smtp:
         call.connecting()
         # Unnamed, it would look its own name up; given the host, it would read a greeting that nothing could cut short.
         server = smtplib.SMTP(local_hostname=settings.helo or self._letterhead.address.rpartition("@")[2])
-        server.sock = socket.create_connection((settings.host, settings.port), CONNECT)
+        sock = server.sock = socket.create_connection((settings.host, settings.port), CONNECT)
         try:
-            server.sock.settimeout(None)  # from here on the call's own deadline cuts it
-            _guard(call, server)
-            if settings.tls == "implicit":
-                _encrypt(call, server, context, settings.host)
+            sock.settimeout(None)  # from here on the call's own deadline cuts it
+            _guard(call, server, sock)
+            if context and settings.tls == "implicit":
+                sock = _encrypt(call, server, context, settings.host)
             _expect("our call", *server.getreply())
             _expect("EHLO", *server.ehlo())
-            if settings.tls == "starttls":
+            if context and settings.tls == "starttls":
                 _expect_starttls(server)
-                _encrypt(call, server, context, settings.host)
+                sock = _encrypt(call, server, context, settings.host)
                 _expect("EHLO", *server.ehlo())
             if settings.username is not None and password is not None:
                 _log_in(server, settings.username, password)
+            if probe:
+                _expect(probe, *server.docmd(probe))
         except BaseException:
             server.close()
             raise
-        return server
-
-    def _keep(self, server: SMTP, verb: str) -> bool:
-        """Whether ``server`` answers ``verb`` with 250, and so may carry the next mail; else it is let go."""
-        usable = self._ask(server, verb) == 250
-        if usable:
-            self._idle.append(server)
-        else:
-            server.close()
-        return usable
-
-    def _ask(self, server: SMTP, verb: str) -> int:
-        from outagecast.call import Call, DeadlineExceeded
-
-        call = Call(min(COURTESY, self._login))
-
-        def work() -> int:
-            _guard(call, server)
-            return server.docmd(verb)[0]
-
-        try:
-            return call.run(work)
-        except (OSError, DeadlineExceeded):
-            return 0
+        server.sock = None
+        server.close()
+        pipelining = server.has_extn("pipelining")
+        return _Kept(sock, SmtpConversation(self._letterhead, settings.host, pipelining=pipelining))
 
 
-def _guard(call: Call, server: SMTP) -> None:
+def _guard(call: Call, server: SMTP, sock: socket) -> None:
     """Have the connection cut at the deadline, also where that has passed meanwhile. Raises DeadlineExceeded."""
-    if server.sock is not None:
-        call.guard(server.sock)
-        replies = server.file if isinstance(server.file, _Replies) else _Replies(server.sock.makefile("rb"))
-        server.file, replies.left = replies, LONGEST_REPLIES
+    call.guard(sock)
+    server.sock, server.file = sock, _Replies(sock.makefile("rb", buffering=0))
     call.connecting()
 
 
-def _encrypt(call: Call, server: SMTP, context: SSLContext | None, host: str) -> None:
-    if context is None or server.sock is None:
+def _encrypt(call: Call, server: SMTP, context: SSLContext, host: str) -> SSLSocket:
+    if server.sock is None:
         raise ConnectionError("there is no connection to encrypt")
-    # The handshake comes after the guard: a server that stalls in it must be cut, too.
+    # The handshake comes after the guard: a server that stalls in it must be cut, too. What was heard before the
+    # encryption began is forgotten: RFC 3207, 4.2.
     sock = context.wrap_socket(server.sock, server_hostname=host, do_handshake_on_connect=False)
-    server.sock, server.file = sock, None  # what was sent before the encryption began is forgotten: RFC 3207, 4.2
-    _guard(call, server)
+    _guard(call, server, sock)
     sock.do_handshake()
+    return sock
 
 
 def _log_in(server: SMTP, username: str, password: str) -> None:
@@ -307,7 +303,7 @@ def _log_in(server: SMTP, username: str, password: str) -> None:
         server.login(username, password)
     except smtplib.SMTPAuthenticationError as error:
         said = error.smtp_error
-        raise _refusal("the login", error.smtp_code, said.encode() if isinstance(said, str) else said) from None
+        raise refusal(AUTH, error.smtp_code, said.encode() if isinstance(said, str) else said) from None
     except (smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException):
         raise
     except (smtplib.SMTPException, ValueError):
@@ -315,26 +311,9 @@ def _log_in(server: SMTP, username: str, password: str) -> None:
         raise Rejected("the mail server offers no login we know", hint=hint, account=True) from None
 
 
-def _converse(server: SMTP, call: Call, sender: str, mail: Mail) -> tuple[str, int, bytes]:
-    """Say one mail: the stage at which it ended, and the reply to that."""
-    steps = (("MAIL", f"FROM:<{sender}>", 25), (RCPT, f"TO:<{mail.recipient}>", 25), (DATA, "", 35))
-    try:
-        _guard(call, server)
-        for verb, argument, wanted in steps:
-            code, said = server.docmd(verb, argument)
-            if code // 10 != wanted:
-                return verb, code, said
-        call.sending()
-        server.send(mail.content)
-        return END, *server.getreply()
-    except BaseException:
-        server.close()
-        raise
-
-
 def _expect(stage: str, code: int, said: bytes) -> None:
     if not 200 <= code <= 299:
-        raise _refusal(stage, code, said)
+        raise refusal(stage, code, said)
 
 
 def _expect_starttls(server: SMTP) -> None:
@@ -344,25 +323,36 @@ def _expect_starttls(server: SMTP) -> None:
     _expect("STARTTLS", *server.docmd("STARTTLS"))
 
 
-def _refusal(stage: str, code: int, said: bytes) -> ChannelError:
-    """What a *no* means; ``stage`` is what it answered."""
-    words = _words(said)
-    status = found[0] if (found := _STATUS.match(words)) else ""
-    told = f"the mail server answered {stage} with {code} {words}".rstrip()
-    if not 500 <= code <= 599:
-        wait = GREYLISTED if stage == RCPT else None
-        return Unavailable(f"{told}; nothing was sent", code=status or str(code), retry_after=wait)
-    # Postfix says at RCPT what it holds against client, HELO and sender: postconf.5.html#smtpd_delay_reject
-    policy = status.startswith("5.7.") or status in {"5.1.7", "5.1.8"} or code in {530, 535}
-    account = policy or stage not in {RCPT, DATA, END}
-    recipient = not account and (stage == RCPT or status.startswith(("5.1.", "5.2.")))
-    hint = ""
-    if account:
-        login = stage == "the login" or code in {530, 535}
-        hint = LOGIN_HINT if login else "may this login send as `from`? ask the relay's owner"
-    return Rejected(told, code=status or str(code), hint=hint, account=account, recipient=recipient)
+def _say(call: Call, line: _Kept, delivery: Delivery) -> Receipt | ChannelError:
+    """What becomes of one mail. Raises OSError or DeadlineExceeded."""
+    call.guard(line.socket)
+    call.connecting()
+    line.conversation.take(delivery)
+    try:
+        while True:
+            for _, result in _turn(line, call):
+                return result
+    except BaseException:
+        line.socket.close()
+        raise
 
 
-def _words(said: bytes) -> str:
-    """A reply without the addresses in it; of a long one the beginning, since to look for them takes long."""
-    return clean(_ANY_ADDRESS.sub("(address)", redact(said.decode("utf-8", "replace"))[:2000]))
+def _settle(line: _Kept) -> None:
+    while not line.conversation.is_settled and not line.conversation.is_over:
+        _turn(line)
+
+
+def _turn(line: _Kept, call: Call | None = None) -> Sequence[Outcome]:
+    now = line.conversation.outgoing()
+    if now.begins and call:
+        call.sending()
+    line.socket.sendall(now.data)
+    heard = line.socket.recv(65_536)
+    if not heard:
+        raise ConnectionError("it hung up")
+    return line.conversation.incoming(heard)
+
+
+def _say_goodbye(line: _Kept) -> None:
+    line.socket.sendall(line.conversation.farewell())
+    line.socket.recv(512)

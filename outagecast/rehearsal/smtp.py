@@ -71,6 +71,7 @@ class SmtpStandIn:
 
     ``login`` is the (user, password) it asks for; ``refuse`` maps an address to the reply its RCPT gets, such as
     ``550 5.1.1 No such user``. With ``tls`` it offers STARTTLS, or with ``implicit`` speaks TLS from the first byte.
+    With ``pipelining`` it says that it takes several commands at once: https://www.rfc-editor.org/rfc/rfc2920
     """
 
     delay = 0.0  # seconds before it takes a mail
@@ -83,8 +84,9 @@ class SmtpStandIn:
         refuse: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
         implicit: bool = False,
+        pipelining: bool = True,
     ) -> None:
-        self.login = login
+        self.login, self.pipelining = login, pipelining
         self.refuse = dict(refuse or {})
         self._tls, self._implicit = tls, implicit
         self._lock = threading.Lock()
@@ -186,6 +188,12 @@ def _controller(stand_in: SmtpStandIn, tls: ssl.SSLContext | None, implicit: boo
 class _Handler:
     def __init__(self, stand_in: SmtpStandIn) -> None:
         self.stand_in = stand_in
+
+    async def handle_EHLO(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, name: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = name
+        return [*responses[:-1], "250-PIPELINING", responses[-1]] if self.stand_in.pipelining else responses
 
     async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802
         if self.stand_in.login and not session.authenticated:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from outagecast import config
-from outagecast.channel import Briefs, Channel
+from outagecast.channel import Briefs, Bulk, Channel
 from outagecast.channels.briefing_mail import BriefingMail
 from outagecast.channels.smtp import Settings, Smtp
 
@@ -15,6 +15,8 @@ def test_it_is_for_the_own_people_and_promises_what_the_relay_does() -> None:
     channel: Channel = BriefingMail(Settings(host="localhost", from_="status@example.com"))
 
     assert isinstance(channel, Briefs)
+    assert isinstance(channel, Bulk)
+    assert channel.connections == 8
     assert channel.semantics == Smtp.semantics
     assert channel.addresses == "email"
 

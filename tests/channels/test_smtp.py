@@ -22,8 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
@@ -35,15 +34,18 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from outagecast.channel import Channel, Finds, ReadsBack
+from outagecast.channel import Bulk, Channel, Finds, Line, ReadsBack
 from outagecast.channels.smtp import Settings, Smtp
 from outagecast.errors import ChannelError, ConfigError, Rejected, Unavailable, Uncertain
 from outagecast.model import Delivery, Receipt, Status
+from outagecast.rehearsal import SmtpStandIn
 from outagecast.secret import Secret
+from outagecast.smtp_conversation import Dropped
 
 DATA = Path(__file__).parent / "data"
 AUTHORITY = DATA / "loopback-authority.pem"
 DROP, HANG, DRIBBLE = "(drops the connection)", "(says nothing)", "(says one byte now and then)"
+CUT_OFF = "(hangs up in the middle of) "
 ENCRYPTS = "250-relay.example\n250 STARTTLS"
 GOOD = {
     "CALL": "220 relay.example ESMTP",
@@ -72,7 +74,7 @@ ANA = Delivery(
     },
     opened_at=datetime(2026, 11, 22, 7, 30, tzinfo=UTC),
 )
-BEN = replace(ANA, key="card-payments:1:email:ben@example.net", target="ben@example.net")
+BEN = ANA._replace(key="card-payments:1:email:ben@example.net", target="ben@example.net")
 
 
 def server_context() -> ssl.SSLContext:
@@ -173,6 +175,9 @@ class Relay:
         if answer == HANG:
             while sock.recv(1 << 16):
                 continue
+            return ""
+        if answer.startswith(CUT_OFF):
+            sock.sendall(answer.removeprefix(CUT_OFF).encode())
             return ""
         if answer == DRIBBLE:
             for byte in itertools.cycle(b"250-still here\r\n"):
@@ -322,8 +327,8 @@ def test_an_update_answers_the_earlier_mail_if_the_receipt_names_one(start: Any,
     channel = connect(relay.port)
     first = channel.send(ANA)
 
-    channel.send(replace(ANA, update=2, thread=first))
-    channel.send(replace(ANA, update=3, thread=Receipt("https://example.com/seen\r\nBcc: x@example.com")))
+    channel.send(ANA._replace(update=2, thread=first))
+    channel.send(ANA._replace(update=3, thread=Receipt("https://example.com/seen\r\nBcc: x@example.com")))
 
     assert [parsed(mail)["In-Reply-To"] for mail in relay.mails] == [None, first.provider_id, None]
     assert [parsed(mail)["References"] for mail in relay.mails] == [None, first.provider_id, None]
@@ -333,7 +338,7 @@ def test_a_long_unsubscribe_address_stays_in_one_piece(start: Any, connect: Any)
     relay = start()
     url = "https://example.com/unsubscribe?token=" + "a1B2-_" * 50
 
-    connect(relay.port, unsubscribe_url=url).send(replace(ANA, target="a" * 64 + "@" + "long-name." * 10 + "example"))
+    connect(relay.port, unsubscribe_url=url).send(ANA._replace(target="a" * 64 + "@" + "long-name." * 10 + "example"))
 
     assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in relay.mails[0]
 
@@ -354,7 +359,7 @@ def test_any_text_arrives_as_one_intact_mail_of_plain_lines(start: Any, connect:
     relay = start()
     channel = connect(relay.port)
 
-    channel.send(replace(ANA, parts={**ANA.parts, "text": text, "html": f"<p>{text}</p>"}))
+    channel.send(ANA._replace(parts={**ANA.parts, "text": text, "html": f"<p>{text}</p>"}))
     channel.send(BEN)
 
     assert len(relay.mails) == 2
@@ -366,7 +371,7 @@ def test_any_text_arrives_as_one_intact_mail_of_plain_lines(start: Any, connect:
 def test_line_ends_of_other_systems_become_plain_ones(start: Any, connect: Any) -> None:
     relay = start()
 
-    connect(relay.port).send(replace(ANA, parts={**ANA.parts, "text": "one\r.\rtwo\r\n.\r\nthree"}))
+    connect(relay.port).send(ANA._replace(parts={**ANA.parts, "text": "one\r.\rtwo\r\n.\r\nthree"}))
 
     assert body(relay.mails[0], "plain") == "one\n.\ntwo\n.\nthree\n"
 
@@ -374,7 +379,7 @@ def test_line_ends_of_other_systems_become_plain_ones(start: Any, connect: Any) 
 def test_a_domain_in_any_script_is_sent_in_ascii(start: Any, connect: Any) -> None:
     relay = start()
 
-    connect(relay.port).send(replace(ANA, target="Ana@BÜCHER.example"))
+    connect(relay.port).send(ANA._replace(target="Ana@BÜCHER.example"))
 
     assert "RCPT TO:<Ana@xn--bcher-kva.example>" in relay.said
 
@@ -386,7 +391,7 @@ def test_a_domain_in_any_script_is_sent_in_ascii(start: Any, connect: Any) -> No
 def test_any_subject_reads_as_written_in_words_that_every_reader_decodes(
     relay: Relay, channel: Smtp, subject: str
 ) -> None:
-    channel.send(replace(ANA, parts={**ANA.parts, "subject": subject}))
+    channel.send(ANA._replace(parts={**ANA.parts, "subject": subject}))
 
     assert header(relay.mails[-1], "Subject") == subject
     assert all(len(word) <= 75 for word in re.findall(rb"=\?utf-8\?.*?\?=", relay.mails[-1]))
@@ -439,7 +444,7 @@ def test_what_is_not_exactly_one_plain_address_is_the_recipients_own_trouble(
     relay = start()
 
     with pytest.raises(Rejected) as caught:
-        connect(relay.port).send(replace(ANA, target=target))
+        connect(relay.port).send(ANA._replace(target=target))
 
     assert (caught.value.recipient, caught.value.account) == (True, False)
     assert relay.sessions == []
@@ -459,7 +464,7 @@ HEADERS = {
 )
 def test_nobody_can_add_a_header_or_a_recipient(relay: Relay, channel: Smtp, subject: str, target: str) -> None:
     before = (len(relay.said), len(relay.mails))
-    attempt = replace(ANA, target=target, parts={**ANA.parts, "subject": f"Cards{subject}Bcc: x@example.com"})
+    attempt = ANA._replace(target=target, parts={**ANA.parts, "subject": f"Cards{subject}Bcc: x@example.com"})
 
     try:
         channel.send(attempt)
@@ -477,7 +482,7 @@ def test_control_characters_are_refused_before_anything_is_sent(
     relay: Relay, channel: Smtp, part: str, character: str
 ) -> None:
     with pytest.raises(Rejected, match="control characters"):
-        channel.send(replace(ANA, parts={**ANA.parts, part: f"Cards{character}"}))
+        channel.send(ANA._replace(parts={**ANA.parts, part: f"Cards{character}"}))
 
     assert relay.sessions == []
 
@@ -627,7 +632,7 @@ def test_a_session_that_the_server_ends_politely_is_begun_anew(start: Any, conne
 def test_many_mails_share_one_connection_and_threads_do_not_share_any(start: Any, connect: Any) -> None:
     relay = start()
     channel = connect(relay.port)
-    crowd = [replace(ANA, key=f"k{number}", target=f"p{number}@example.org") for number in range(40)]
+    crowd = [ANA._replace(key=f"k{number}", target=f"p{number}@example.org") for number in range(40)]
 
     for one in crowd[:20]:
         channel.send(one)
@@ -661,6 +666,125 @@ def test_an_error_names_no_recipient(start: Any, connect: Any) -> None:
         caught.value
     )
     assert caught.value.code == "5.1.1"
+
+
+# --- many over few connections ---------------------------------------------------------
+
+
+def crowd_of(number: int) -> list[Delivery]:
+    return [ANA._replace(key=f"k{one}", target=f"p{one}@example.org") for one in range(number)]
+
+
+def hand_over(line: Line, crowd: list[Delivery]) -> dict[str, Receipt | ChannelError]:
+    """What comes of each, said over one connection as bulk sending says it; it is hung up politely."""
+    waiting, results = list(crowd), dict[str, Receipt | ChannelError]()
+    with line.socket as sock:
+        while len(results) < len(crowd) and not line.conversation.is_over:
+            while waiting and line.conversation.room:
+                line.conversation.take(waiting.pop(0))
+            sock.sendall(line.conversation.outgoing().data)
+            heard = sock.recv(65_536)
+            found = line.conversation.incoming(heard) if heard else line.conversation.broken("it hung up")
+            results |= {delivery.target: result for delivery, result in found}
+        sock.sendall(line.conversation.farewell())
+    return results
+
+
+@pytest.fixture
+def rehearsed() -> Iterator[Callable[..., SmtpStandIn]]:
+    """A rehearsal relay, open until the test ends."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(SmtpStandIn(**options))
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+@pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])
+def test_a_crowd_is_served_over_one_connection_encrypted_and_logged_in(
+    rehearsed: Any, connect: Any, password: str, tls: str, pipelining: bool
+) -> None:
+    options: dict[str, Any] = {} if tls == "none" else {"tls": server_context(), "implicit": tls == "implicit"}
+    relay = rehearsed(login=("officer", password), pipelining=pipelining, **options)
+    channel, crowd = connect(relay.port, tls=tls, ca_file=AUTHORITY, **LOGIN), crowd_of(25)
+    relay.refuse["p3@example.org"] = "550 5.1.1 No such user"
+
+    assert isinstance(channel, Bulk)
+    results = hand_over(channel.connect(), crowd)
+
+    refused = results.pop("p3@example.org")
+    assert isinstance(refused, Rejected)
+    assert refused.suppress == "bounce"
+    assert {mail.to: mail.id for mail in relay.mails} == {
+        (target,): receipt.provider_id for target, receipt in results.items() if isinstance(receipt, Receipt)
+    }
+    assert [mail.to[0] for mail in relay.mails] == [one.target for one in crowd if one.target != "p3@example.org"]
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+@pytest.mark.parametrize(
+    ("fault", "expected", "taken"),
+    [
+        ("drop_before_data", Unavailable, False),
+        ("drop_after_dot", Uncertain, False),
+        ("drop_after_dot_applied", Uncertain, True),
+        ("garbage_after_dot_applied", Uncertain, True),
+        ("reject_after_dot", Rejected, False),
+        ("throttled", Unavailable, False),
+        ("greylisted", Unavailable, False),
+    ],
+)
+def test_a_fault_costs_the_mail_that_met_it_and_puts_no_other_in_doubt(
+    rehearsed: Any, connect: Any, pipelining: bool, fault: Any, expected: type[ChannelError], taken: bool
+) -> None:
+    relay, crowd = rehearsed(pipelining=pipelining), crowd_of(6)
+    relay.behave("ok", times=0 if fault in {"drop_before_data", "greylisted"} else 2)
+    relay.behave(fault)
+
+    results = hand_over(connect(relay.port).connect(), crowd)
+
+    met = next(target for target, result in results.items() if not isinstance(result, Receipt))
+    assert isinstance(results[met], expected)
+    assert taken is any(mail.to == (met,) for mail in relay.mails)
+    others = {target: result for target, result in results.items() if target != met}
+    assert all(isinstance(result, Receipt | Dropped) for result in others.values())
+    assert {mail.to[0] for mail in relay.mails} - {met} == {
+        target for target, result in others.items() if isinstance(result, Receipt)
+    }
+
+
+def test_each_line_is_a_connection_of_its_own_and_as_many_as_the_settings_say(start: Any, connect: Any) -> None:
+    relay = start()
+    channel = connect(relay.port, connections=3)
+
+    lines = [channel.connect() for _ in range(channel.connections)]
+
+    assert len(relay.sessions) == 3
+    assert all(line.socket.gettimeout() is None for line in lines)
+    for line in lines:
+        line.socket.close()
+
+
+def test_nothing_is_said_ahead_where_the_relay_does_not_offer_it(start: Any, connect: Any) -> None:
+    relay = start(MAIL=["451 4.3.0 later"])
+
+    with pytest.raises(Unavailable):
+        connect(relay.port).send(ANA)
+
+    assert [line[:4] for line in relay.said] == ["ehlo", "MAIL", "RSET"]
+
+
+def test_one_mail_alone_goes_in_groups_too_where_the_relay_takes_them(start: Any, connect: Any) -> None:
+    relay = start(
+        EHLO=["250-relay.example\n250 PIPELINING"], RCPT=["550 5.1.1 no", "250 Ok"], DATA=["503 5.5.1 no", "354 Ok"]
+    )
+    channel = connect(relay.port)
+
+    with pytest.raises(Rejected) as caught:
+        channel.send(ANA)
+    channel.send(BEN)
+
+    assert caught.value.suppress == "bounce"
+    assert [line[:4] for line in relay.said] == ["ehlo", "MAIL", "RCPT", "DATA", "RSET", "MAIL", "RCPT", "DATA"]
+    assert len(relay.sessions) == len(relay.mails) == 1
 
 
 # --- encryption and login ------------------------------------------------------------
@@ -738,8 +862,8 @@ def test_check_logs_in_and_publishes_nothing(real: Any, connect: Any) -> None:
     assert len(mailbox.kept) == 1
 
 
-def test_check_fails_where_the_relay_falls_silent(start: Any, connect: Any) -> None:
-    with pytest.raises(Unavailable, match="did not answer"):
+def test_check_fails_where_the_relay_lets_us_in_and_then_does_not_want_to(start: Any, connect: Any) -> None:
+    with pytest.raises(Unavailable, match="answered NOOP with 451 no; nothing was sent"):
         connect(start(NOOP=["451 no"]).port).check()
 
 
@@ -778,6 +902,13 @@ def test_each_answer_to_a_login_has_its_meaning(
 
     assert isinstance(caught.value, Unavailable) or (isinstance(caught.value, Rejected) and caught.value.account)
     assert relay.mails == []
+
+
+def test_half_a_welcome_is_none(start: Any, connect: Any, password: str) -> None:
+    relay = start(AUTH=[f"{CUT_OFF}235 2.7.0 wel"])
+
+    with pytest.raises(Unavailable, match="no session with"):
+        connect(relay.port, **LOGIN).connect()
 
 
 def test_a_login_that_the_server_repeats_is_hidden(start: Any, connect: Any, password: str) -> None:
@@ -860,14 +991,14 @@ def test_a_certificate_that_is_unknown_or_anothers_stops_the_channel(
     assert relay.mails == []
 
 
-def test_answers_smuggled_in_before_the_encryption_are_forgotten(start: Any, connect: Any) -> None:
+def test_answers_smuggled_in_before_the_encryption_are_taken_for_none(start: Any, connect: Any) -> None:
     smuggled = "220 2.0.0 Ready\n250-relay.example\n250 AUTH PLAIN"
     relay = start(EHLO=[ENCRYPTS, "250 relay.example"], STARTTLS=[smuggled])
 
-    connect(relay.port, tls="starttls", ca_file=AUTHORITY).send(ANA)
+    with pytest.raises(Unavailable, match=r"no session.*nothing was sent"):
+        connect(relay.port, tls="starttls", ca_file=AUTHORITY).send(ANA)
 
-    assert relay.said[:4] == ["ehlo example.com", "STARTTLS", "ehlo example.com", "MAIL FROM:<status@example.com>"]
-    assert len(relay.mails) == 1
+    assert relay.said == ["ehlo example.com", "STARTTLS"]
 
 
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])

@@ -14,12 +14,14 @@ import pytest
 class Answerer:
     """Takes one connection after the other, reads one request from each, answers with ``answer``, and hangs up.
 
-    ``answer`` is bytes or an endless supply of them; with ``greets``, it does not wait for a request.
+    ``answer`` is bytes or an endless supply of them; with ``greets``, it does not wait for a request, and with
+    ``takes_turns`` waits a moment before each further piece of it until it hears something.
     """
 
     def __init__(self) -> None:
         self.answer: bytes | Iterable[bytes] = b""
         self.greets = False
+        self.takes_turns = False
         self.asked = 0
         self.heard = b""  # the last request
         self._open: socket.socket | None = None
@@ -59,14 +61,24 @@ class Answerer:
             if not self.heard:
                 return
         self.asked += 1
-        for piece in [self.answer] if isinstance(self.answer, bytes) else self.answer:
-            if self._closing.is_set():
+        for turn, piece in enumerate([self.answer] if isinstance(self.answer, bytes) else self.answer):
+            if self._closing.is_set() or (self.takes_turns and turn and not self._hears(sock)):
                 return
             sock.sendall(piece)
         sock.shutdown(socket.SHUT_WR)
         sock.settimeout(0.5)
         while self.greets and sock.recv(65_536):  # what a client says meanwhile must not reset our answer
             pass
+
+    def _hears(self, sock: socket.socket) -> bool:
+        """Whether the other side is still there, once it has said something or a moment has passed."""
+        sock.settimeout(0.02)
+        try:
+            return bool(sock.recv(65_536))
+        except TimeoutError:
+            return True
+        finally:
+            sock.settimeout(10)
 
     def _read_request(self, sock: socket.socket) -> bytes:
         request = b""

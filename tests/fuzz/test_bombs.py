@@ -46,6 +46,11 @@ def endless(first: bytes, piece: bytes) -> Iterable[bytes]:
     return itertools.chain([first], itertools.repeat(piece))
 
 
+def speech(said: bytes, piece: bytes) -> Iterable[bytes]:
+    """Reply after reply, and then without an end."""
+    return itertools.chain(said.splitlines(keepends=True), itertools.repeat(piece))
+
+
 @pytest.fixture(scope="module")
 def bombs() -> Mapping[str, Iterable[bytes]]:
     """Answers over HTTP."""
@@ -76,13 +81,13 @@ def bombs() -> Mapping[str, Iterable[bytes]]:
 def talk() -> Mapping[str, Iterable[bytes]]:
     """What mail relays say."""
     return {
-        "a greeting without an end": endless(b"220-", LONG),
-        "greetings without an end": endless(b"", b"220-hello\r\n" * 9999),
-        "long greetings": endless(b"", (b"220-" + b"x" * 8000 + b"\r\n") * 9),
-        "abilities without an end": endless(b"220 hello\r\n", b"250-SIZE\r\n" * 9999),
-        "thanks without an end": endless(GREETING + MAIL, b"250-thanks\r\n" * 9999),
-        "long thanks": endless(GREETING + MAIL, (b"250-" + b"x" * 8000 + b"\r\n") * 9),
-        "a refusal without an end": endless(GREETING + MAIL[:8], b"550-no, ana@example.org\r\n" * 9999),
+        "a greeting without an end": speech(b"220-", LONG),
+        "greetings without an end": speech(b"", b"220-hello\r\n" * 9999),
+        "long greetings": speech(b"", (b"220-" + b"x" * 8000 + b"\r\n") * 9),
+        "abilities without an end": speech(b"220 hello\r\n", b"250-SIZE\r\n" * 9999),
+        "thanks without an end": speech(GREETING + MAIL, b"250-thanks\r\n" * 9999),
+        "long thanks": speech(GREETING + MAIL, (b"250-" + b"x" * 8000 + b"\r\n") * 9),
+        "a refusal without an end": speech(GREETING + MAIL[:8], b"550-no, ana@example.org\r\n" * 9999),
     }
 
 
@@ -96,6 +101,7 @@ def probe(answering: Callable[[], Any]) -> Iterator[Callable[..., dict[str, tupl
             for answer in answers.values():
                 peer = stack.enter_context(closing(answering()))
                 peer.answer, peer.greets = answer, kind == "smtp"
+                peer.takes_turns = peer.greets
                 ports.append(str(peer.port))
             environment = {name: value for name, value in os.environ.items() if "proxy" not in name.casefold()}
             done = subprocess.run(

@@ -78,29 +78,34 @@ def _password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @st.composite
-def replies(draw: st.DrawFn) -> bytes:
-    """All that a relay says in one session: a good one's words, with some of them changed."""
-    said = bytearray()
+def replies(draw: st.DrawFn) -> list[bytes]:
+    """All that a relay says in one session, turn by turn: a good one's words, with some of them changed."""
+    session = []
     for good in GOOD:
         way = draw(st.sampled_from(["good"] * 8 + ["words", "code", "lines", "binary", "silence"]))
         code = draw(st.sampled_from(CODES))
         if way == "good":
-            said += good.encode()
+            said = good.encode()
         elif way == "words":
-            said += f"{good[:3]} {draw(st.sampled_from(WORDS))}".encode("latin-1", "replace")
+            said = f"{good[:3]} {draw(st.sampled_from(WORDS))}".encode("latin-1", "replace")
         elif way == "code":
-            said += f"{draw(st.sampled_from(CODES + ODD_CODES))} {draw(st.sampled_from(WORDS))}".encode(
+            said = f"{draw(st.sampled_from(CODES + ODD_CODES))} {draw(st.sampled_from(WORDS))}".encode(
                 "latin-1", "replace"
             )
         elif way == "lines":
-            said += f"{code}-{draw(st.sampled_from(WORDS))}\r\n".encode("latin-1", "replace") * draw(st.integers(1, 40))
+            said = f"{code}-{draw(st.sampled_from(WORDS))}\r\n".encode("latin-1", "replace") * draw(st.integers(1, 40))
             said += code.encode()
         elif way == "binary":
-            said += draw(st.binary(max_size=60))
+            said = draw(st.binary(max_size=60))
         else:
             continue
-        said += draw(st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b""]))
-    return bytes(said)
+        session.append(said + draw(st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b""])))
+    return session
+
+
+def spoken(*said: str) -> list[bytes]:
+    """A session of these replies."""
+    return [f"{reply}\r\n".encode() for reply in said]
 
 
 def relay(port: int, *, logs_in: bool = True) -> Smtp:
@@ -111,13 +116,17 @@ def relay(port: int, *, logs_in: bool = True) -> Smtp:
 
 @settings(FUZZ, max_examples=120 * TIMES)
 @given(said=replies(), logs_in=st.booleans(), verb=st.sampled_from(["send", "send", "send", "check"]))
-@example("\r\n".join(GOOD).encode() + b"\r\n", True, "send")
-@example("\r\n".join([*GOOD[:4], f"550 {'a' * 8000}"]).encode() + b"\r\n", True, "send")
-@example(b"220-" + b"a" * 8000 + b"\r\n", False, "send")
-@example(b"220-no\r\n" * 50_000, False, "check")
-@example(("\r\n".join(GOOD[:6]) + "\r\n").encode() + b"250-no\r\n" * 50_000, True, "send")
-def test_any_session_is_a_receipt_or_an_error_of_ours(answerer: Any, said: bytes, logs_in: bool, verb: str) -> None:
-    answerer.greets, answerer.answer = True, said
+@example(spoken(*GOOD), True, "send")
+@example(spoken(*GOOD[:4], f"550 {'a' * 8000}"), True, "send")
+@example(spoken(f"220-{'a' * 8000}"), False, "send")
+@example([b"220-no\r\n" * 50_000], False, "check")
+@example([*spoken(*GOOD[:6]), b"250-no\r\n" * 50_000], True, "send")
+@example([b"".join(spoken(*GOOD))], True, "send")
+def test_any_session_is_a_receipt_or_an_error_of_ours(
+    answerer: Any, said: list[bytes], logs_in: bool, verb: str
+) -> None:
+    answerer.greets = answerer.takes_turns = True
+    answerer.answer = said
     channel, began, traced = relay(answerer.port, logs_in=logs_in), time.monotonic(), ""
     ask: Any = partial(channel.send, ANA) if verb == "send" else channel.check
     try:
@@ -138,7 +147,8 @@ def test_any_session_is_a_receipt_or_an_error_of_ours(answerer: Any, said: bytes
 
 def test_a_long_refusal_is_not_searched_for_long(answerer: Any) -> None:
     refusal = f"550-{'a' * 8100}\r\n" * 7 + "550 no\r\n"
-    answerer.greets, answerer.answer = True, ("\r\n".join(GOOD[:4]) + "\r\n" + refusal).encode()
+    answerer.greets = answerer.takes_turns = True
+    answerer.answer = [*spoken(*GOOD[:4]), refusal.encode()]
     channel, began = relay(answerer.port), time.process_time()
 
     with pytest.raises(Rejected):
@@ -149,7 +159,8 @@ def test_a_long_refusal_is_not_searched_for_long(answerer: Any) -> None:
 
 
 def test_the_good_session_is_one(answerer: Any) -> None:
-    answerer.greets, answerer.answer = True, ("\r\n".join(GOOD) + "\r\n").encode()
+    answerer.greets = answerer.takes_turns = True
+    answerer.answer = spoken(*GOOD)
     channel = relay(answerer.port)
 
     assert channel.send(ANA).detail == "2.0.0 Ok: queued as 4F1C2"

@@ -50,6 +50,15 @@ def test_a_mail_is_taken_in_and_parsed(server: SmtpStandIn) -> None:
     assert b"Message-ID: <oc.1@example.com>\r\n" in taken.raw
 
 
+def test_it_takes_several_commands_at_once_and_says_so_unless_told_not_to(server: SmtpStandIn) -> None:
+    with connect(server) as client, SmtpStandIn(pipelining=False) as plain, connect(plain) as other:
+        assert client.has_extn("pipelining")
+        assert not other.has_extn("pipelining")
+        client.send("MAIL FROM:<a@example.com>\r\nRCPT TO:<gone@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n")
+
+        assert [client.getreply()[0] for _ in range(4)] == [250, 550, 250, 354]
+
+
 def test_a_refused_recipient_gets_its_own_reply(server: SmtpStandIn) -> None:
     with connect(server) as client:
         client.mail("status@example.com")
