@@ -7,12 +7,12 @@ in ``registry.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from outagecast.errors import ChannelError
+from outagecast.errors import ChannelError, Rejected
 from outagecast.model import Delivery, Published, Receipt
 
 if TYPE_CHECKING:
@@ -141,6 +141,26 @@ class ReadsBack(Protocol):
         """What is to be seen of it now, or None where it is gone.
 
         Raises ChannelError: Rejected without a provider's code where this can never be told.
+        """
+        ...
+
+
+class Sighting(NamedTuple):
+    """One delivery in a provider's list."""
+
+    target: str
+    provider_id: str
+    seen: Published | Rejected  # Rejected, as of ``read_back``, where this can never be told
+
+
+@runtime_checkable
+class ReadsMany(Protocol):
+    """Can list what became of many deliveries, by far fewer questions than one for each."""
+
+    def read_many(self, since: datetime, until: datetime) -> Iterator[Sighting]:
+        """All that went on its way between these times, whoever sent it, in any order. Raises ChannelError.
+
+        What waits with the provider, and never began its way, is missing.
         """
         ...
 

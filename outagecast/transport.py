@@ -11,17 +11,21 @@ import http.client
 import logging
 import re
 import socket
+import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from ssl import SSLContext
+from typing import Any, NamedTuple
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context
 
 from outagecast import __version__
 from outagecast.call import CONNECT, Call, DeadlineExceeded, Phase, current
@@ -113,8 +117,19 @@ class _OnceTLSPool(_WatchedTLSPool):
         super()._put_conn(conn)
 
 
+class Way(NamedTuple):
+    """An open connection of one's own, and what a request on it begins with."""
+
+    socket: socket.socket
+    host: str  # with the port where that is unusual
+    target: str  # of the request line
+    headers: Mapping[str, str]
+
+
 class _Adapter(HTTPAdapter):
     def __init__(self, *, keep_alive: bool) -> None:
+        self._contexts: dict[tuple[object, object], SSLContext] = {}
+        self._context_lock = threading.Lock()
         self._pools = (
             {"http": _WatchedPool, "https": _WatchedTLSPool}
             if keep_alive
@@ -130,6 +145,42 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
+
+    def open(self, request: requests.PreparedRequest, timeout: float, settings: Mapping[str, Any]) -> Way:
+        """A connection as ``send`` would open it, with nothing said on it yet."""
+        verify, cert, proxies = settings["verify"], settings["cert"], settings["proxies"]
+        pool: Any = self.get_connection_with_tls_context(request, verify, proxies, cert)
+        self.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+        headers = dict(request.headers)
+        if pool.proxy and pool.proxy.scheme == "https":  # TLS within TLS, which urllib3 has no socket for
+            hint = "in HTTPS_PROXY, name a proxy that begins with http://; what passes through it is encrypted"
+            raise Rejected("a proxy that is itself reached by https carries no bulk", hint=hint, account=True)
+        connection = pool._new_conn()
+        connection.timeout = timeout
+        try:
+            if isinstance(connection, HTTPSConnection):
+                self._trust(connection)
+            if pool.proxy and pool.scheme == "https":
+                pool._prepare_proxy(connection)
+            else:
+                headers |= pool.proxy_headers  # none where there is no proxy
+                connection.connect()
+            sock, connection.sock = connection.sock, None
+        except BaseException:
+            connection.close()
+            raise
+        sock.settimeout(None)
+        return Way(sock, _host(request), self.request_url(request, proxies), headers)
+
+    def _trust(self, connection: HTTPSConnection) -> None:
+        """Give ``connection`` what it would read for itself: 20 ms for each of hundreds."""
+        where = (connection.ca_certs, connection.ca_cert_dir)
+        with self._context_lock:
+            if where not in self._contexts:
+                context = create_urllib3_context()
+                context.load_verify_locations(connection.ca_certs, connection.ca_cert_dir)
+                self._contexts[where] = context
+        connection.ssl_context, connection.ca_certs, connection.ca_cert_dir = self._contexts[where], None, None
 
 
 class Session(requests.Session):
@@ -193,6 +244,25 @@ class Session(requests.Session):
             _clocks[_host(request)] = (time.monotonic(), ahead)
         return response
 
+    def connect(self, request: requests.Request) -> Way:
+        """A connection for many requests such as ``request``: with its proxy, trust and deadline, and no answer read.
+
+        Raises Unavailable, or Rejected for a proxy that cannot be used so; nothing is sent.
+        """
+        prepared = self.prepare_request(request)
+        settings = self.merge_environment_settings(prepared.url, {}, None, None, None)
+        adapter: Any = self.get_adapter(prepared.url or "")
+        call = Call(self.deadline)
+
+        def work() -> Way:
+            way: Way = adapter.open(prepared, min(CONNECT, self.deadline), settings)
+            return way
+
+        try:
+            return call.run(work)
+        except (OSError, ValueError, HTTPException, urllib3.exceptions.HTTPError, DeadlineExceeded) as error:
+            raise Unavailable(f"{_reason(error, call, _host(prepared))}; nothing was sent") from None
+
 
 def clocks(*, since: float) -> dict[str, float]:
     """By how many seconds our clock is ahead of each host that answered after ``since``, by ``time.monotonic``."""
@@ -232,18 +302,20 @@ def _host(request: requests.PreparedRequest) -> str:
 
 def _judge(error: Exception, call: Call, request: requests.PreparedRequest) -> ChannelError:
     """What a failed call means: nothing left this machine, it only asked, or it may be out."""
-    host = _host(request)
-    if isinstance(error, DeadlineExceeded | requests.exceptions.ReadTimeout):  # one of them notices first
-        reason = f"no answer from {host} within {call.seconds:g} seconds"
-    elif detail := _cause(error):
-        reason = f"{host}: {detail}"
-    else:
-        reason = f"the connection to {host} failed ({type(error).__name__})"
+    reason = _reason(error, call, _host(request))
     if call.phase is Phase.CONNECTING or (call.phase is Phase.UNKNOWN and _never_connected(error)):
         return Unavailable(f"{reason}; nothing was sent")
     if request.method in SAFE:
         return Unavailable(f"{reason}; nothing was changed")
     return Uncertain(f"{reason}; the request had been sent, so it may be out")
+
+
+def _reason(error: Exception, call: Call, host: str) -> str:
+    """What went wrong, in words that hold no URL."""
+    if isinstance(error, DeadlineExceeded | requests.exceptions.ReadTimeout):  # one of them notices first
+        return f"no answer from {host} within {call.seconds:g} seconds"
+    detail = _cause(error)
+    return f"{host}: {detail}" if detail else f"the connection to {host} failed ({type(error).__name__})"
 
 
 def _never_connected(error: BaseException) -> bool:

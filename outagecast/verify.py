@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from outagecast import facts, registry
-from outagecast.channel import Channel, ReadsBack
+from outagecast.channel import Channel, ReadsBack, ReadsMany
 from outagecast.clock import Clock, Timer
 from outagecast.errors import ConfigError, ConflictError, Rejected, Unavailable
 from outagecast.lane import Progress, words_of
 from outagecast.ledger import Entry, Event, Ledger, Move, every_entry
+from outagecast.listed import ALONE, Listed
 from outagecast.model import PUBLISHED, Delivery, Difference, Published, ReadBack, Receipt, State, in_second
 from outagecast.secret import redact
 from outagecast.text import clean, folded, printable
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 PATIENCE = 30.0  # seconds after its receipt for which a provider may not show what it took
 CONFIRM_FOR = timedelta(days=1)  # for which a carrier may still confirm a text; many never do
 MOST_FAILED = 5  # questions in a row that fail before a channel is asked no more
+MANY = 500  # deliveries; to read the provider's list takes fewer questions than to ask about each of more
+MOST_READERS = 8  # that ask at once: what was sent to many need not be seen as fast
 MOST_WORDS = 1000  # that are compared one by one
 LONGEST_TEXT = 8000  # characters of what is seen, for people; whoever changed it may have made it endless
 _PAUSE = (0.5, 5.0)  # seconds between two looks: the first, and the longest
@@ -52,6 +56,7 @@ class Look(NamedTuple):
     retry_after: float | None = None  # seconds
     is_account: bool = False  # every further question would fail in the same way
     is_final: bool = False  # however soon after it was taken
+    suppress: str = ""  # why nothing may be sent to this recipient again
 
 
 @dataclass
@@ -91,7 +96,7 @@ class Finding:
 def judged(delivery: Delivery, kind: str, seen: Published | None) -> Look:
     """What is seen, against what was sent: both in NFC and with every run of white space one space."""
     if seen and seen.lost:
-        return Look(ReadBack.GONE, clean(seen.lost), seen.code, is_final=True)
+        return Look(ReadBack.GONE, clean(seen.lost), seen.code, is_final=True, suppress=seen.suppress)
     sent = {part: folded(text) for part, text in delivery.parts.items()}
     shown = {part: folded(text) for part, text in seen.parts.items()} if seen else {}
     if not any(shown.values()):
@@ -218,6 +223,8 @@ class _Reader:
         """Look; and again, with growing pauses, at what is so young that it may only not be shown yet."""
         states = PUBLISHED - {State.VERIFIED} if self._config.is_bulk else PUBLISHED
         entries = every_entry(self._run.ledger, *self._where, states)
+        if self._config.is_bulk and self._finding.planned - self._finding.counts.total() > MANY:
+            entries = self._unlisted(entries)
         pause = _PAUSE[0]
         while True:
             self._round(entries)
@@ -238,7 +245,7 @@ class _Reader:
         self._finding.fill(self._dead or over)
 
     def _round(self, entries: Iterator[Entry]) -> None:
-        count = self._config.workers
+        count = min(self._config.workers, MOST_READERS)
         workers = [self._run.begin(lambda: self._work(entries), f"{self._config.name} {n}") for n in range(1, count)]
         try:
             self._work(entries)
@@ -261,6 +268,41 @@ class _Reader:
             if adapter:
                 adapter.close()
 
+    def _unlisted(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """Judge all that the provider's list tells, without waiting for what it does not tell yet; yields what must be
+        asked about alone."""
+        run, asked = self._run, self._run.clock.now()
+        try:
+            adapter = run.create(self._config)
+        except Exception as error:  # noqa: BLE001 - as below
+            self._dead = _failure(error)
+            return
+        variants = run.ledger.variants(run.incident, self._where[1])
+        texts = [variant.parts for variant in variants if variant.channel == self._config.name]
+        with contextlib.closing(adapter), contextlib.closing(Listed(texts)) as listed:
+            if not isinstance(adapter, ReadsMany) or (first := next(entries, None)) is None:
+                yield from entries
+                return
+            opened = first.delivery.opened_at
+            try:
+                for sighting in adapter.read_many(min(first.delivery.attempted_at or opened, opened), asked):
+                    if run.is_over():
+                        return
+                    listed.add(sighting)
+            except Exception as error:  # noqa: BLE001 - a bug in an adapter must not end the run
+                self._dead = _failure(error)
+                return
+            for entry in itertools.chain([first], entries):
+                if run.is_over():
+                    return
+                seen = listed.get(entry.receipt.provider_id) if entry.receipt else ALONE
+                if seen is None and asked - _began(entry) <= CONFIRM_FOR:
+                    self._conclude(entry, Look(ReadBack.UNCONFIRMED), may_wait=False)
+                elif seen is None or seen is ALONE:
+                    yield entry
+                else:
+                    self._conclude(entry, self._judge(entry, seen, asked), may_wait=False)
+
     def _next(self, entries: Iterator[Entry]) -> Entry | None:
         """The next delivery, as soon as the pace allows it; None where no more is to be asked."""
         with self._turn:
@@ -280,13 +322,17 @@ class _Reader:
             seen = adapter.read_back(entry.delivery, entry.receipt or Receipt(""))
         except Exception as error:  # noqa: BLE001 - a bug in an adapter must not end the run
             return _failure(error)
+        return self._judge(entry, seen, asked)
+
+    def _judge(self, entry: Entry, seen: Published | Rejected | None, asked: datetime) -> Look:
+        if isinstance(seen, Rejected):
+            return _failure(seen)
         look = judged(entry.delivery, self._config.kind, seen)
-        began = entry.delivery.attempted_at or entry.changed_at
-        if look.result is ReadBack.UNCONFIRMED and asked - began > CONFIRM_FOR:
+        if look.result is ReadBack.UNCONFIRMED and asked - _began(entry) > CONFIRM_FOR:
             return Look(ReadBack.IMPOSSIBLE, "never confirmed by the carrier")
         return look
 
-    def _conclude(self, entry: Entry, look: Look) -> None:
+    def _conclude(self, entry: Entry, look: Look, *, may_wait: bool = True) -> None:
         """Write down what is certain, and keep for another look what is not."""
         is_proof = look.result in _EVENTS
         with self._mutex:
@@ -294,7 +340,7 @@ class _Reader:
             if look.is_account or self._failed >= MOST_FAILED:
                 self._dead = look
             is_settled = look.is_final or look.result in {ReadBack.SEEN, ReadBack.IMPOSSIBLE}
-            if not is_settled and self._left(entry) > 0:
+            if may_wait and not is_settled and self._left(entry) > 0:
                 self._again.append((entry, look))
                 return
             self._finding.add(look)
@@ -302,7 +348,7 @@ class _Reader:
         self._tell(replace(entry, state=state), _EVENTS.get(look.result, Event.GONE), look.reason)
 
     def _record(self, entry: Entry, look: Look) -> State:
-        move = Move(_EVENTS[look.result], look.reason, look.code or None)
+        move = Move(_EVENTS[look.result], look.reason, look.code or None, suppress=look.suppress)
         try:
             return self._run.ledger.move(entry, move, self._run.clock.now(), self._run.by)
         except ConflictError:  # somebody else has looked at this very moment, and has written it down
@@ -321,6 +367,10 @@ class _Reader:
         until = self._run.timer.seconds() + seconds
         while not self._run.is_over() and (left := until - self._run.timer.seconds()) > 0:
             self._run.clock.wait(min(left, _NAP), self._run.stop)
+
+
+def _began(entry: Entry) -> datetime:
+    return entry.delivery.attempted_at or entry.changed_at
 
 
 def _failure(error: Exception) -> Look:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from outagecast.app import Control
 from outagecast.config import ChannelConfig
+from outagecast.control import Control
 from outagecast.errors import LedgerError
 from outagecast.ledger import Event, Move
 from outagecast.model import Delivery, Published, ReadBack, State, Status
 from outagecast.rehearsal import Reply
-from outagecast.verify import LONGEST_TEXT, MOST_FAILED, PATIENCE, judged
+from outagecast.verify import LONGEST_TEXT, MANY, MOST_FAILED, PATIENCE, judged
 from tests.office import Office
 
 if TYPE_CHECKING:
@@ -618,3 +618,60 @@ def test_redacted_texts_cannot_be_compared(desk: Desk) -> None:
 
     assert (found.channels[0].state, found.channels[0].read_back) == (State.ACCEPTED, ReadBack.IMPOSSIBLE)
     assert int(found.exit_code) == 0
+
+
+# -- very many people: by a list -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crowd(desk: Desk) -> Desk:
+    """More people than are asked about one by one, each of whom has been sent a text."""
+    people(desk, MANY + 5)
+    desk.announce("sms")
+    return desk
+
+
+def test_many_are_read_from_a_list_and_only_what_it_does_not_tell_is_asked_about_alone(crowd: Desk) -> None:
+    twilio, held = crowd.bank.providers.twilio, crowd.bank.providers.twilio._messages
+    numbers = [message.to for message in twilio.messages]
+    crowd.later()
+    twilio.deliver(lost={numbers[0]: 30005, numbers[1]: 30003})
+    changed, waiting = list(held)[2:4]
+    held[changed] = replace(held[changed], text="Other words.")
+    held[waiting] = replace(held[waiting], status="accepted", sent_at=None)
+    before = crowd.asked("twilio", "/Messages")
+
+    sms = crowd.look("sms")
+
+    assert (sms.counts.planned, sms.counts.verified, sms.counts.missing) == (MANY + 5, MANY + 1, 2)
+    assert sms.difference is not None
+    assert sms.difference.seen == "Other words."
+    assert crowd.asked("twilio", "/Messages/SM") == 1
+    assert crowd.asked("twilio", "/Messages") - before == 1 + 3
+    listed = [(row.address, row.kind, row.why, row.source) for row in crowd.app.ledger.suppressed()]
+    assert listed == [(numbers[0], "phone", "bounce", "sms")]  # and not the phone that is only off
+    assert crowd.look("sms").counts.verified == MANY + 1
+    assert crowd.asked("twilio", "/Messages/SM") == 1 + 4  # by now too few to be worth a list
+
+
+def test_what_a_list_does_not_tell_is_pending_and_nobody_is_asked_about_alone(crowd: Desk) -> None:
+    twilio, held = crowd.bank.providers.twilio, crowd.bank.providers.twilio._messages
+    began = crowd.clock.now()
+
+    def look(result: ReadBack, questions: int, **options: Any) -> None:
+        before = crowd.asked("twilio", "/Messages")
+        sms = crowd.look("sms", **options)
+        assert (sms.read_back, sms.counts.verified) == (result, 0)
+        assert crowd.asked("twilio", "/Messages") - before == questions
+
+    look(ReadBack.UNCONFIRMED, 1)  # all wait in the provider's queue
+    twilio.deliver()
+    look(ReadBack.UNCONFIRMED, 0, max_time=0.0)
+    for fault in ("unauthorized", "error_500", "garbage_200"):
+        twilio.behave(fault, method="GET")
+        look(ReadBack.FAILED, 1)
+    for sid in list(held):
+        held[sid] = replace(held[sid], text="")
+    look(ReadBack.IMPOSSIBLE, 3)  # and an account that keeps no texts will never tell
+
+    assert crowd.clock.now() == began

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from itertools import islice
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +19,7 @@ from outagecast.rehearsal.server import Fault, Reply, Request, StandIn
 LONGEST = 1600  # characters
 LONGEST_VALIDITY = 36_000  # seconds
 SENDER = re.compile(r"\+[1-9]\d{6,14}|\d{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 ]{1,11}")  # a number, a short code, a name
+NOTHING_LOST: Mapping[str, int] = MappingProxyType({})
 ACCOUNT = r"/2010-04-01/Accounts/(?P<account>[^/.]+)"
 
 
@@ -91,14 +94,19 @@ class TwilioStandIn(StandIn):
         with self._lock:
             return tuple(self._messages.values())
 
-    def deliver(self) -> None:
-        """Have the carriers deliver all that was accepted: statuses, dates and segments become final."""
+    def deliver(self, lost: Mapping[str, int] = NOTHING_LOST) -> None:
+        """Have the carriers deliver all that was accepted, but what is ``lost``: numbers, each with its error code.
+
+        Statuses, dates and segments become final.
+        """
         from outagecast.measure import sms
 
         with self._lock:
             for sid, message in self._messages.items():
                 segments, now = sms(message.text).segments, datetime.now(UTC)
-                self._messages[sid] = replace(message, status="delivered", sent_at=now, segments=segments)
+                code = lost.get(message.to)
+                status = "undelivered" if code else "delivered"
+                self._messages[sid] = replace(message, status=status, sent_at=now, segments=segments, error_code=code)
 
     def refuse(self, request: Request) -> Reply | None:
         scheme, _, rest = request.authorization.partition(" ")
@@ -156,7 +164,7 @@ class TwilioStandIn(StandIn):
     def _keep(self, to: str, text: str, sender: str | None, service: str | None) -> TwilioMessage:
         from outagecast.measure import sms
 
-        sid = f"SM{len(self._messages) + 1:032x}"
+        sid = _sid(len(self._messages) + 1)
         status, segments = ("accepted", 0) if service else ("queued", sms(text).segments)
         self._messages[sid] = TwilioMessage(sid, to, text, sender, service, datetime.now(UTC), status, segments)
         return self._messages[sid]
@@ -167,16 +175,19 @@ class TwilioStandIn(StandIn):
         size, page = int(query.get("PageSize", "50")), int(query.get("Page", "0"))
         if not 1 <= size <= 1000:
             return _error(400, 20006, "PageSize must be between 1 and 1000")
-        found = [
+        last = int(query["PageToken"][2:], 16) if "PageToken" in query else len(self._messages) + 1
+        found = (
             message
-            for message in reversed(self._messages.values())
-            if query.get("To", message.to) == message.to
+            for number in range(last - 1, 0, -1)  # newest first, and not all of a million for each page
+            if (message := self._messages.get(_sid(number)))
+            and query.get("To", message.to) == message.to
             and query.get("From", message.sender or "") == (message.sender or "")
             and _sent_between(message.sent_at, query)
-        ]
-        shown = found[page * size : (page + 1) * size]
-        rest = urlencode({**query, "PageSize": size, "Page": page + 1, "PageToken": f"PA{page + 1}"})
-        following = f"{request.path}?{rest}" if (page + 1) * size < len(found) else None
+        )
+        shown = list(islice(found, size))
+        token = f"PA{shown[-1].id[2:]}" if shown and next(found, None) is not None else None
+        rest = urlencode({**query, "PageSize": size, "Page": page + 1, "PageToken": token or ""})
+        following = f"{request.path}?{rest}" if token else None
         first = f"{request.path}?PageSize={size}&Page=0"
         body: dict[str, Any] = {"page": page, "page_size": size, "start": page * size, "uri": request.path}
         body |= {"end": max(page * size + len(shown) - 1, 0), "messages": [one.as_json(account) for one in shown]}
@@ -190,6 +201,10 @@ class TwilioStandIn(StandIn):
     def fetch_account(self, request: Request, account: str) -> Reply:
         """The account itself."""
         return Reply(200, {"sid": account, "friendly_name": "Example Bank", "status": "active", "type": "Full"})
+
+
+def _sid(number: int) -> str:
+    return f"SM{number:032x}"
 
 
 def _sent_between(sent: datetime | None, query: Mapping[str, str]) -> bool:
