@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import os
-import threading
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from outagecast import config, message, registry, report, retract, settle, standing
+from outagecast import config, hold, message, registry, report, retract, settle, standing
 from outagecast.channel import Channel
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig, Config
+from outagecast.control import Control
 from outagecast.dry_run import DryRun, Prepared
 from outagecast.errors import (
     ConfigError,
     ConflictError,
     ExitCode,
     LedgerError,
+    OutagecastError,
     PlanError,
     Problem,
     UsageError,
 )
-from outagecast.ledger import Event, Ledger, Move, Update, every_entry
+from outagecast.ledger import Event, Ledger, Purged, Update
 from outagecast.message import Message
-from outagecast.model import DOUBTFUL, State
+from outagecast.model import DOUBTFUL, State, Status
 from outagecast.promises import Course
 from outagecast.report import ChannelReport, Report
 
 if typing.TYPE_CHECKING:
-    from outagecast.lane import Progress
+    from outagecast.dispatch import Dispatch
     from outagecast.page import Built
+    from outagecast.unreached import Unreached
 
 _LATELY = timedelta(hours=12)  # about a shift
 _UNFINISHED = DOUBTFUL | {State.READY, State.FAILED}
@@ -47,17 +49,7 @@ class Watched(NamedTuple):
 
     courses: Sequence[Course]
     warnings: Sequence[str]
-
-
-@dataclass
-class Control:
-    """How a run is watched and stopped from outside."""
-
-    watch: Callable[[Progress], None] = lambda _: None
-    begin: Callable[[str, Mapping[str, int]], None] = lambda *_: None  # the incident, and the update of each channel
-    stop: threading.Event = field(default_factory=threading.Event)
-    max_time: float | None = None
-    interrupted: ExitCode | None = None  # set by whoever sets ``stop``
+    crowds: Mapping[str, Sequence[ChannelReport]] = {}  # by incident, the channels on which people are still being told
 
 
 @dataclass
@@ -128,12 +120,14 @@ class App:
             corrects=drawn.corrects,
         )
         chosen = {channel.name: channel.config for channel in drawn.channels}
-        with self._alone():
-            fresh = {channel.name for channel in drawn.channels if not channel.is_open}
-            self.ledger.open(update, [item for item in prepared.variants if item.channel in fresh], prepared.openings)
-            numbers = dict.fromkeys(chosen, drawn.number)
-            self._revive(said.incident, numbers)
-            self._run(said.incident, numbers, chosen, control)
+        numbers = dict.fromkeys(chosen, drawn.number)
+        fresh = {channel.name for channel in drawn.channels if not channel.is_open}
+        words = [item for item in prepared.variants if item.channel in fresh]
+        with self._dispatch(control) as dispatch, self._alone():
+            self.ledger.open(update, words, prepared.openings)
+            people = sum(channel.counts.planned for channel in prepared.report.channels)
+            freezing = self._freezing(update, prepared)
+            dispatch.send(said.incident, numbers, chosen, freezing=freezing, people=people)
         outcome = self._outcome(said.incident, numbers, drawn.number, control)
         outlook = prepared.report
         return replace(outcome, digest=prepared.digest, warnings=outlook.warnings, changes=outlook.changes)
@@ -158,12 +152,11 @@ class App:
         chosen = {channel.name: channel.config for channel in drawn.channels}
         numbers = dict.fromkeys(chosen, drawn.number)
         deleted: dict[str, retract.Deleted] = {}
-        with self._alone():
-            if drawn.is_new:
-                update = retract.opened(drawn, prepared.digest, self.by)
+        update = retract.opened(drawn, prepared.digest, self.by)
+        with self._dispatch(control) as dispatch, self._alone():
+            if drawn.is_new or prepared.people:
                 self.ledger.open(update, prepared.variants, prepared.openings)
-            self._revive(slug, numbers)
-            self._run(slug, numbers, chosen, control)
+            dispatch.send(slug, numbers, chosen, freezing=self._freezing(update, prepared))
             past = self.ledger.past(slug, ())
             again = f"outagecast retract {slug} --delete"
             for name in dict.fromkeys(delete) if not control.stop.is_set() else ():
@@ -186,18 +179,23 @@ class App:
 
     # -- finishing what was begun -----------------------------------------------------------------------------------
 
-    def resume(self, incident: str | None, control: Control) -> Report:
-        """Settle what is in doubt by evidence, then send what is certainly unsent, of each channel's newest update."""
+    def resume(self, incident: str | None, control: Control, *, keep_held: bool = False) -> Report:
+        """Settle what is in doubt by evidence, then send what is certainly unsent, of each channel's newest update.
+
+        What somebody has paused goes on, unless it is to be kept so: ``keep_held``.
+        """
         slug = self._known(incident) if incident else self._only_unfinished()
-        with self._alone():
+        with self._dispatch(control) as dispatch, self._alone():
             numbers, newest = standing.judged(self.ledger, slug), standing.newest(self.ledger, slug)
             chosen = {name: self.config.usable[name] for name in numbers if name in self.config.usable}
+            if keep_held:
+                chosen = {name: one for name, one in chosen.items() if not self.ledger.held(slug, numbers[name], name)}
             # Where a newer update passed a channel over, the words that failed there have had their time.
-            self._revive(
-                slug, {name: number for name, number in numbers.items() if name in chosen and number == newest[name]}
-            )
-            self._run(slug, numbers, chosen, control)
-        return self._outcome(slug, numbers, None, control)
+            stale = {name for name, number in numbers.items() if number != newest[name]}
+            freezing, problems = self._unfrozen(slug, chosen)
+            dispatch.send(slug, numbers, chosen, freezing=freezing, stale=stale, is_resumed=True)
+        outcome = self._outcome(slug, numbers, None, control)
+        return replace(outcome, errors=problems) if problems else outcome
 
     def settle(self, incident: str, channel: str, decision: Event, *, url: str | None, target: str | None) -> Report:
         """What a person found out where no look-up could.
@@ -206,7 +204,8 @@ class App:
         sent again that are outdated.
         """
         slug = self._known(incident)
-        with self._alone():
+        is_bulk = channel in self.config.channels and self.config.channels[channel].is_bulk
+        with self._alone(), self.ledger.lock(channel) if is_bulk else nullcontext():
             number, chosen = settle.doubtful(self.ledger, slug, channel, target)
             if decision is Event.SETTLED_RESEND and number < standing.newest(self.ledger, slug)[channel]:
                 hint = "say --published URL or --not-published"
@@ -216,6 +215,30 @@ class App:
             for entry in chosen:
                 settle.decide(self.ledger, entry, decision, url, by=self.by, now=self.clock.now())
         return self._outcome(slug, standing.judged(self.ledger, slug), None, Control())
+
+    def pause(self, incident: str, only: Collection[str] = ()) -> Report:
+        """Let nothing more go out to many people, be it sent by another process; what is under way ends.
+
+        Raises UsageError where nothing waits to be sent to people.
+        """
+        slug = self._known(incident)
+        for name, number in hold.waiting(self.ledger, slug, self.config.usable, only).items():
+            self.ledger.hold(slug, number, name, hold.BY_HAND, self.clock.now(), self.by)
+        return self._outcome(slug, standing.judged(self.ledger, slug), None, Control())
+
+    def waiting(self, incident: str, only: Collection[str] = ()) -> Report:
+        """The channels on which people still wait for a word. Raises UsageError where there is none."""
+        slug = self._known(incident)
+        return self._outcome(slug, hold.waiting(self.ledger, slug, self.config.usable, only), None, Control())
+
+    def cancel(self, incident: str, only: Collection[str] = ()) -> Report:
+        """Call off what is not sent to people yet. Raises UsageError where nothing waits."""
+        slug = self._known(incident)
+        chosen = hold.waiting(self.ledger, slug, self.config.usable, only)
+        busy = hold.cancel(self.ledger, slug, chosen, self.clock, self.by)
+        warnings = [f"{name}: something is still under way; look again, then type the same" for name in busy]
+        outcome = self._outcome(slug, standing.judged(self.ledger, slug), None, Control())
+        return replace(outcome, warnings=warnings)
 
     def build_pages(self, channel: str | None = None) -> list[Built]:
         """Every outage page, or that of one channel, anew from the ledger, while nobody sends.
@@ -227,6 +250,19 @@ class App:
         chosen = page.chosen(self.config, channel)
         with self._alone() if self.has_ledger else nullcontext():
             return [page.build(self.config, one, self.ledger if self.has_ledger else None) for one in chosen]
+
+    def purge(self, *, dry_run: bool = False) -> Purged:
+        """Forget the addresses of incidents that were over long enough ago; with ``dry_run`` only count them."""
+        if not self.has_ledger:
+            return Purged()
+        from outagecast import journal
+
+        now = self.clock.now()
+        purged = self.ledger.purge(now - self.config.retention, now, dry_run=dry_run)
+        for slug in purged.incidents if not dry_run else ():
+            for channel, number in self.ledger.past(slug, ()).opened:
+                journal.forget(self.ledger_path, (slug, number, channel))
+        return purged
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -302,7 +338,29 @@ class App:
             courses = [course for course in courses if course.is_open or course.lagging]
         holder = self._holder()
         busy = [f"{holder} is announcing right now"] if holder else []
-        return Watched(courses, [*busy, *self._misgivings()])
+        crowds = {course.incident: self._crowds(course) for course in courses}
+        return Watched(courses, [*busy, *self._misgivings()], crowds)
+
+    def _crowds(self, course: Course) -> list[ChannelReport]:
+        """The channels on which people are being told of an incident, or would be if nobody had paused it."""
+        newest = {row.channel: max(row.cells) for row in course.rows if row.cells and self._is_bulk(row.channel)}
+        done = {
+            row.channel for row in course.rows if row.channel in newest and row.cells[newest[row.channel]].is_complete
+        }
+        told = self._recorded(course.incident, {name: number for name, number in newest.items() if name not in done})
+        return [channel for channel in told if channel.held or channel.sending]
+
+    def unreached(self, incident: str, channel: str) -> Unreached:
+        """Who was not reached on a channel. Raises UsageError where nobody is told one by one there."""
+        from outagecast.unreached import Unreached
+
+        slug = self._known(incident)
+        number = standing.judged(self.ledger, slug).get(channel)
+        addresses = self.config.channels[channel].adapter.addresses if channel in self.config.channels else None
+        if addresses is None or number is None:
+            why = "tells nobody one by one" if addresses is None else f"was never used for {slug}"
+            raise UsageError(Problem(f"{channel} {why}", f"look with: outagecast status {slug}"))
+        return Unreached(self.ledger, slug, number, channel, addresses)
 
     def incidents(self) -> list[str]:
         """Every incident in the ledger, the one that changed last first."""
@@ -361,45 +419,63 @@ class App:
             why = last and last.contradicts("", 0)
         return [f"{why}: each channel is asked first whether it carries these words already"] if why else []
 
-    def _holder(self) -> str:
-        """Who is sending from this ledger at this moment; empty if nobody is."""
+    def _holder(self, channel: str | None = None) -> str:
+        """Who is sending to the public from this ledger at this moment, or to people; empty if nobody is."""
         from outagecast.ledger.lock import held_by
 
-        holder, is_alive = held_by(self.ledger_path)
+        holder, is_alive = held_by(self.ledger_path, channel)
         is_us = f"(process {os.getpid()}," in holder
         return holder if is_alive and not is_us else ""
 
-    def _run(
-        self, slug: str, numbers: Mapping[str, int], channels: Mapping[str, ChannelConfig], control: Control
-    ) -> None:
-        from outagecast.deliver import Run
+    @contextmanager
+    def _dispatch(self, control: Control) -> Iterator[Dispatch]:
+        """What sends, waited for once the ledger is let go."""
+        from outagecast.dispatch import Dispatch
 
-        control.begin(slug, numbers)
-        Run(
-            ledger=self.ledger,
-            incident=slug,
-            numbers=numbers,
-            channels=channels,
-            create=self.create,
-            by=self.by,
-            clock=self.clock,
-            max_time=control.max_time,
-            watch=control.watch,
-            stop=control.stop,
-            is_unsure=bool(self.ledger.unsure(self.clock.now())),
-        ).run()
+        dispatch = Dispatch(self.ledger, self.create, self.by, self.clock, control)
+        try:
+            yield dispatch
+        finally:
+            dispatch.wait()
 
-    def _revive(self, slug: str, numbers: Mapping[str, int]) -> None:
-        """What failed for a reason of ours is worth another try once somebody asks."""
-        for name, number in numbers.items():
-            for entry in every_entry(self.ledger, slug, number, name, {State.FAILED}):
-                if not entry.refused:
-                    self.ledger.move(entry, Move(Event.REVIVED), self.clock.now(), self.by)
+    def _freezing(self, update: Update, prepared: Prepared) -> dict[str, Callable[[], None]]:
+        """By channel, what writes down all its people."""
+
+        def freeze(channel: str) -> None:
+            self.ledger.freeze(update, channel, prepared.people[channel]())
+
+        return {channel: partial(freeze, channel) for channel in prepared.people}
+
+    def _unfrozen(
+        self, slug: str, channels: Collection[str]
+    ) -> tuple[dict[str, Callable[[], None]], Sequence[Problem]]:
+        """What writes down the people of ``channels`` where a run ended before it had; else why that cannot be done."""
+        past = self.ledger.past(slug, ())
+        update = past.updates[-1]
+        names = [name for name, number in past.begun if number == update.number and name in channels]
+        if not names:
+            return {}, ()
+        zone = self.config.organisation.timezone
+        try:
+            if update.status is Status.RETRACTED:
+                prepared = self.prepare_retraction(slug)
+            else:  # by the clock of that time, so that it is the same message
+                said = message.build_on(update.written, slug, zone=zone, now=update.opened_at)
+                prepared = self.prepare(said, only=names)
+        except OutagecastError as error:  # the audience's file has changed, say: all else can be finished
+            return {}, error.problems
+        if prepared.plan.number != update.number:
+            return {}, ()
+        return {name: its for name, its in self._freezing(update, prepared).items() if name in names}, ()
 
     def _recorded(self, slug: str, numbers: Mapping[str, int]) -> list[ChannelReport]:
         if not numbers:
             return []
-        return report.recorded(self.ledger, slug, numbers, self.config.usable, self.clock.now())
+        sending = {name: self._holder(name) for name in numbers if self._is_bulk(name)}
+        return report.recorded(self.ledger, slug, numbers, self.config.usable, self.clock.now(), sending=sending)
+
+    def _is_bulk(self, name: str) -> bool:
+        return name in self.config.usable and self.config.usable[name].is_bulk
 
     def _outcome(
         self, slug: str, numbers: Mapping[str, int], number: int | None, control: Control, *, is_watched: bool = False

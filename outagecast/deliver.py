@@ -7,12 +7,14 @@ repeat is harmless, or left to a person; it is never simply sent again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from outagecast.channel import Channel
 from outagecast.clock import Clock, Timer
@@ -24,6 +26,7 @@ from outagecast.model import Receipt
 if TYPE_CHECKING:
     from outagecast.config import ChannelConfig
 
+Turn: TypeAlias = "Callable[[ChannelConfig], AbstractContextManager[bool]]"
 RETRY_FOR = 30.0  # seconds a run waits for a provider that said "later", when nothing else is said
 
 
@@ -42,6 +45,11 @@ class Run:
     watch: Callable[[Progress], None] = lambda _: None
     stop: threading.Event = field(default_factory=threading.Event)
     is_unsure: bool = False  # the ledger may not know all that is out, so every channel is asked first
+    turn: Turn | None = None  # what each channel waits for, and whether it comes
+
+    def __post_init__(self) -> None:
+        self._failures: list[BaseException] = []
+        self._ends: list[threading.Event] = []
 
     def run(self) -> None:
         """Reconcile what is in doubt, then send what is certainly unsent.
@@ -49,22 +57,33 @@ class Run:
         Raises LedgerError, once every call under way has ended, where the ledger could not be written: it names every
         receipt that is not in it.
         """
+        self.start()
+        self.wait()
+
+    def start(self) -> None:
+        """Begin with every channel. ``wait`` must follow, whatever happens."""
         self.timer = Timer(self.clock)
-        self._failures: list[BaseException] = []
-        ends: list[threading.Event] = []
+        for channel in sorted(self.channels.values(), key=_start):
+            lane = Lane(self, channel, self.numbers[channel.name])
+            if self.turn:
+                work: Callable[[], None] = functools.partial(_in_turn, self.turn(channel), lane)
+            elif lane.has_work():
+                _import(channel.adapter.imports)
+                work = lane.run
+            else:
+                continue
+            self._ends.append(self.begin(work, f"channel {channel.name}"))
+
+    def wait(self) -> None:
+        """See every channel to its end. Raises as ``run`` does."""
         try:
-            for channel in sorted(self.channels.values(), key=_start):
-                lane = Lane(self, channel, self.numbers[channel.name])
-                if lane.has_work():
-                    _import(channel.adapter.imports)
-                    ends.append(self.begin(lane.run, f"channel {channel.name}"))
-            for end in ends:
+            for end in self._ends:
                 while not end.wait(0.2):  # in slices, so that a signal is handled while we wait
                     pass
         finally:
-            if not all(end.is_set() for end in ends):  # an exception out of a signal's handler
+            if not all(end.is_set() for end in self._ends):  # an exception out of a signal's handler
                 self.stop.set()
-                for end in ends:
+                for end in self._ends:
                     end.wait()
         self._raise()
 
@@ -87,6 +106,10 @@ class Run:
 
         threading.Thread(target=body, name=name, daemon=True).start()
         return end
+
+    def fail(self, error: Exception) -> None:
+        """Have ``wait`` raise what ends one channel alone."""
+        self._failures.append(error)
 
     def _raise(self) -> None:
         for kind in (LedgerError, ConflictError):
@@ -141,6 +164,12 @@ class Run:
         """Show what happened. A terminal that went away must not end a run."""
         with contextlib.suppress(Exception):
             self.watch(progress)
+
+
+def _in_turn(turn: AbstractContextManager[bool], lane: Lane) -> None:
+    with turn as has_come:
+        if has_come and lane.has_work():
+            lane.run()
 
 
 def _start(channel: ChannelConfig) -> tuple[bool, int]:

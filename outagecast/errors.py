@@ -182,9 +182,18 @@ class Unavailable(ChannelError):
 
     exit_code = ExitCode.PENDING
 
-    def __init__(self, message: str, *, code: str = "", hint: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        hint: str = "",
+        retry_after: float | None = None,
+        recipient: bool = False,
+    ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.retry_after = retry_after  # seconds
+        self.recipient = recipient  # the recipient's own reason, such as greylisting; others need not wait
 
 
 class Uncertain(ChannelError):

@@ -101,7 +101,7 @@ class Events:
             return
         with self._mutex:
             reached = self._reached.setdefault(name, Counter())
-            reached[progress.state.value] += 1
+            reached[progress.state.value] += progress.count
             now = time.monotonic()
             if now - self._counted.get(name, -EVERY) < EVERY:
                 return

@@ -5,44 +5,47 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import random
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from outagecast.call import Call
-from outagecast.channel import Channel, Edits, Finds, OnDoubt, Semantics
+from outagecast.channel import Bulk, Channel, Edits, Finds, OnDoubt, Semantics
 from outagecast.doubt import EDITING, Doubt, Sight, may_repeat, meaning, verdict
 from outagecast.errors import ConfigError, OutagecastError, Rejected, Unavailable
-from outagecast.ledger import UNSURE_FOR, Entry, Event, every_entry
+from outagecast.ledger import UNSURE_FOR, Entry, Event, Move, every_entry
 from outagecast.model import DOUBTFUL, Delivery, Receipt, State
+from outagecast.pace import backoff
 from outagecast.text import clean
 
 if TYPE_CHECKING:
     from outagecast.config import ChannelConfig
     from outagecast.deliver import Run
 
-_BACKOFF = (1.0, 30.0)  # seconds: the first wait, and the longest
+_SOONEST = 0.5  # seconds until the next try, however soon the provider allows it
 MOST_LOST = 5  # answers in a row that a provider of many may lose before this run asks it for no more
 LOOK = 5.0  # seconds that a first word waits for the answer whether it is there already
+_MANY = 500  # that are put in doubt at once
 _NAP = 0.5  # seconds: never asleep for longer, since the run may be stopped
 _RECOVERED = "the run that was sending this ended before it had an answer"
 _ELSEWHERE = "it was sent from another ledger"
-_NAMELESS = "the provider's answer names nothing that was published"
+NAMELESS = "the provider's answer names nothing that was published"
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Something happened to a delivery; for whoever is watching."""
+    """Something happened to a delivery, or to many at once; for whoever is watching."""
 
     channel: str
     event: Event
     state: State
     reason: str | None = None
+    count: int = 1
 
 
 class Lane:
@@ -70,6 +73,8 @@ class Lane:
 
     def run(self) -> None:
         """All that can be done on this channel now."""
+        if self._config.is_bulk and self._run_bulk():
+            return
         for entry in self._entries(State.ATTEMPTING):
             self._run.record(entry, Event.LOST, reason=_RECOVERED)
         self._reconcile(may_resend=True)
@@ -78,6 +83,36 @@ class Lane:
         self._send()
         while self._has_found_more():
             self._send()
+
+    def _run_bulk(self) -> bool:
+        """The same for many over few lines; whether the adapter can. Doubt is settled beside the sending."""
+        from outagecast.bulk import Sending
+        from outagecast.journal import recover
+
+        run, channel = self._run, self._adapter()
+        if channel is None:  # for want of a secret, say: a million refusals would tell no more than one
+            run.ledger.hold(*self._where, words_of(self._dead or Exception()), run.clock.now(), run.by)
+            return True
+        adapter: object = channel  # mypy takes no channel for one
+        try:
+            if not isinstance(adapter, Bulk):
+                return False
+            recover(run, self._where)
+            if self._is_unsure:
+                self._look_first()
+            sending = Sending(run, self._config, self._where, adapter)
+            settled = run.begin(
+                lambda: self._reconcile(may_resend=True, passing_over=sending.lost), f"{self._config.name}: doubt"
+            )
+            try:
+                sending.run()
+            finally:
+                settled.wait()
+            while self._has_found_more():
+                Sending(run, self._config, self._where, adapter).run()
+            return True
+        finally:
+            _close(channel)
 
     def _send(self) -> None:
         """Send all that is due, by one worker or more."""
@@ -100,7 +135,7 @@ class Lane:
 
     def _adapter(self) -> Channel | None:
         """An adapter, unless none can be made; then nothing was sent, and the channel is dead."""
-        adapter = _outcome(lambda: self._run.create(self._config))
+        adapter = outcome(self._run.create, self._config)
         if isinstance(adapter, Exception):
             self._dead = adapter
             return None
@@ -153,28 +188,27 @@ class Lane:
     def _attempt(self, adapter: Channel, entry: Entry) -> Exception | None:
         """Send once and write down what is certain of it; the error, if that was about the whole account."""
         run = self._run
-        outcome = _outcome(lambda: _publish(adapter, entry.delivery))
-        event = meaning(outcome)
-        if isinstance(outcome, Rejected) and outcome.duplicate:
+        answer = outcome(_publish, adapter, entry.delivery)
+        event = meaning(answer)
+        if isinstance(answer, Rejected) and answer.duplicate:
             # The provider says it carries this already: that is evidence, and its receipt is worth having.
             _, found = self._look(adapter, entry.delivery)
-            event, outcome = (Event.FOUND, found) if isinstance(found, Receipt) else (event, outcome)
+            event, answer = (Event.FOUND, found) if isinstance(found, Receipt) else (event, answer)
         self._lost = self._lost + 1 if event is Event.LOST else 0
         wait = None
-        if isinstance(outcome, Unavailable):
-            asked = outcome.retry_after
-            wait = max(asked, _BACKOFF[0] / 2) if asked is not None else _backoff(entry.attempts)
-        error = outcome if isinstance(outcome, Exception) else None
+        if isinstance(answer, Unavailable):
+            asked = answer.retry_after
+            wait = max(asked, _SOONEST) if asked is not None else backoff(entry.attempts)
+        error = answer if isinstance(answer, Exception) else None
         run.record(
             entry,
             event,
             error,
-            reason=_NAMELESS if event is Event.LOST and not error else None,
-            receipt=outcome if isinstance(outcome, Receipt) and event is not Event.LOST else None,
+            reason=NAMELESS if event is Event.LOST and not error else None,
+            receipt=answer if isinstance(answer, Receipt) and event is not Event.LOST else None,
             not_before=None if wait is None else run.clock.now() + timedelta(seconds=wait),
         )
-        is_account = isinstance(error, ConfigError) or (isinstance(error, Rejected) and error.account)
-        return error if event is Event.REFUSED and is_account else None
+        return error if event is Event.REFUSED and is_account(error) else None
 
     # -- what is, or may be, out already ------------------------------------------------------------------------------
 
@@ -182,7 +216,7 @@ class Lane:
         """Ask once whether the channel carries it: its receipt if it does, the error if that cannot be told now."""
         if self._is_blind or not isinstance(adapter, Finds):
             return Sight.DENIED, None
-        found = _outcome(lambda: adapter.find(delivery))
+        found = outcome(adapter.find, delivery)
         if isinstance(found, Rejected):  # it will never tell; of an account that may not read, nothing
             self._is_blind = found.account
             return Sight.DENIED, None
@@ -212,15 +246,14 @@ class Lane:
                 else:
                     self._take_over(entry, Event.FOUND, receipt)
                     if self._config.is_bulk:
-                        for other in fresh:
-                            self._take_over(other, Event.LOST)
+                        self._doubt_everybody(entry)
         finally:
             _close(adapter)
 
     def _seen_before(self, adapter: Channel, delivery: Delivery) -> Receipt | None:
         """The receipt of what the channel carries of it; None as well where that cannot be told soon."""
-        early = replace(delivery, attempted_at=delivery.opened_at - UNSURE_FOR)
-        answer = _outcome(lambda: Call(LOOK).run(lambda: self._look(adapter, early)))
+        early = delivery._replace(attempted_at=delivery.opened_at - UNSURE_FOR)
+        answer = outcome(Call(LOOK).run, lambda: self._look(adapter, early))
         found = None if isinstance(answer, Exception) else answer[1]
         if not isinstance(found, Receipt) or self._run.ledger.knows(self._config.name, found.provider_id):
             return None  # or the same words of another incident, which are no news
@@ -232,9 +265,19 @@ class Lane:
         taken = self._run.record(entry, Event.CLAIMED, reason=_ELSEWHERE, began=began)
         self._run.record(taken, event, reason=_ELSEWHERE, receipt=receipt)
 
-    def _reconcile(self, *, may_resend: bool) -> None:
-        """Settle doubt by evidence; ``may_resend``: where the channel promises so, by sending again."""
-        doubtful = self._entries(State.IN_DOUBT, State.NEEDS_DECISION)
+    def _doubt_everybody(self, first: Entry) -> None:
+        """Whoever waits may have been told, as ``first`` was: from the time of the earliest look-up for them."""
+        run, began = self._run, first.delivery.opened_at - UNSURE_FOR
+        while not run.is_over() and (some := run.ledger.claim_window(*self._where, _MANY, began, run.by)):
+            run.ledger.record_many([(one, Move(Event.LOST, _ELSEWHERE)) for one in some], run.clock.now(), run.by)
+
+    def _reconcile(self, *, may_resend: bool, passing_over: Container[int] = ()) -> None:
+        """Settle doubt by evidence; ``may_resend``: where the channel promises so, by sending again.
+
+        ``passing_over``: the ids of what is lost meanwhile, which the next run may send again.
+        """
+        every = self._entries(State.IN_DOUBT, State.NEEDS_DECISION)
+        doubtful = (entry for entry in every if entry.id not in passing_over)
         first = next((entry for entry in doubtful if entry.id not in self._asked), None)
         if first is None or self._run.is_over() or (adapter := self._adapter()) is None:
             return
@@ -272,10 +315,10 @@ class Lane:
         return True
 
 
-def _outcome(call: Callable[[], T]) -> T | Exception:
+def outcome(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Exception:
     """What an adapter's call came to. The one place where everything is caught: whatever it was, it may be out."""
     try:
-        return call()
+        return call(*args, **kwargs)
     except Exception as error:  # noqa: BLE001 - a bug in an adapter must not end the run
         return error
 
@@ -298,7 +341,12 @@ def _close(adapter: Channel | None) -> None:
 
 def _is_general(error: Exception) -> bool:
     """Whether asking for the next delivery would fail in the same way."""
-    return isinstance(error, (Unavailable, ConfigError)) or (isinstance(error, Rejected) and error.account)
+    return isinstance(error, Unavailable) or is_account(error)
+
+
+def is_account(error: Exception | None) -> bool:
+    """Whether it is about the whole account, so that every further call would fail too."""
+    return isinstance(error, ConfigError) or (isinstance(error, Rejected) and error.account)
 
 
 def words_of(error: Exception) -> str:
@@ -306,9 +354,3 @@ def words_of(error: Exception) -> str:
     if isinstance(error, OutagecastError):
         return clean(" ".join(str(problem) for problem in error.problems), most=500)
     return clean(f"{type(error).__name__}: {error}")
-
-
-def _backoff(attempts: int) -> float:
-    """Seconds before the next try: full jitter, so that many waiting for one provider do not come back together."""
-    first, longest = _BACKOFF
-    return random.uniform(first / 2, min(longest, first * 2 ** min(attempts, 10)))  # noqa: S311 - not a secret

@@ -26,11 +26,11 @@ import pytest
 import yaml
 
 from outagecast import audience, config, document, message, plan, render, secret
-from outagecast.config import ChannelConfig
 from outagecast.errors import MessageError
 from outagecast.ledger import Carried, Entry, Event, Ledger, Move, Past, Update
-from outagecast.model import Recipient, State, Variant
+from outagecast.model import State, Variant
 from outagecast.rehearsal import Providers
+from outagecast.roll import Group
 from outagecast.transitions import TRANSITIONS
 
 
@@ -377,25 +377,23 @@ class Newsroom:
     def plan(self, *kinds: str, reopen: bool = False, **facts: Any) -> plan.Plan:
         """The plan for a message, on these channels or all."""
         settings = self.config
-        people = tuple(Recipient("someone", language) for language in settings.organisation.languages)
-        crowd = audience.Audience(people)
+        newest = Carried(len(self.updates), State.ACCEPTED, "") if self.updates and self.carry else None
+        crowd = audience.Audience(tuple(Group(language, newest) for language in settings.organisation.languages))
+        carried = {
+            (name, "", language): newest
+            for name, channel in settings.channels.items()
+            for language in channel.options.languages or ()
+            if newest and not channel.is_bulk
+        }
         return plan.draw(
             self.message(**facts),
             settings,
             audiences={name: crowd for name, channel in settings.channels.items() if channel.is_bulk},
-            past=Past("card-payments", tuple(self.updates), self._carried(settings.channels)),
+            past=Past("card-payments", tuple(self.updates), carried),
             only=kinds,
             reopen=reopen,
             now=self.now,
         )
-
-    def _carried(self, channels: Mapping[str, ChannelConfig]) -> dict[tuple[str, str, str], Carried]:
-        newest = Carried(len(self.updates), State.ACCEPTED, "")
-        return {
-            (name, "someone" if channel.is_bulk else "", language): newest
-            for name, channel in channels.items()
-            for language in (channel.options.languages or ()) * bool(self.updates and self.carry)
-        }
 
     def variants(self, *kinds: str, reopen: bool = False, **facts: Any) -> list[Variant]:
         """The message's variants on these channels, or all."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import outagecast.templates
 from outagecast import config, message, registry
-from outagecast.app import App, Control
+from outagecast.app import App
 from outagecast.channel import Channel
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig
+from outagecast.control import Control
 from outagecast.dry_run import Prepared
 from outagecast.ledger import Entry
 from outagecast.model import State

@@ -15,11 +15,12 @@ import yaml
 
 from outagecast import app as application
 from outagecast import message
-from outagecast.app import App, Control
+from outagecast.app import App
 from outagecast.channel import Channel, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig
 from outagecast.config import load as load_config
+from outagecast.control import Control
 from outagecast.dry_run import Prepared
 from outagecast.errors import (
     ConfigError,

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -306,7 +305,7 @@ def test_a_body_cannot_end_its_mail_and_begin_another(end: str) -> None:
     with SmtpStandIn() as server:
         channel = Smtp(Settings(host=server.host, port=server.port, tls="none", from_="status@example.com"))
         channel.send(delivery)
-        channel.send(replace(delivery, target="ben@example.com"))
+        channel.send(delivery._replace(target="ben@example.com"))
         channel.close()
 
         assert [(mail.sender, mail.to) for mail in server.mails] == [

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from outagecast.app import Control
 from outagecast.channel import Edits, Finds
 from outagecast.channels.facebook import Facebook
+from outagecast.control import Control
 from outagecast.doubt import EDITING, Doubt, Sight, verdict
 from outagecast.errors import ExitCode, PlanError
 from outagecast.ledger import Event
 from outagecast.model import State, Status
 from outagecast.rehearsal import Reply
 from tests.conftest import Bank
-from tests.office import ROMANIAN, SLUG, Office, by_name, states, texts
+from tests.office import ROMANIAN, SLUG, Office, by_name, states
 
 RIGHT: dict[str, Any] = {"workaround": ["Only transfers in our app still work."]}
 
@@ -363,18 +363,3 @@ def test_a_runbook_corrects_and_is_told_of_what(bank: Bank) -> None:
     assert bank.json(*right, "--yes")["corrects"] == 1
     assert bank.json("status")["corrects"] == 1
     assert bank.sent["x"] == 2
-
-
-def test_a_ledger_from_before_there_were_corrections_is_brought_up_to_date(office: Office) -> None:
-    office.announce("x")
-    office.close()
-    import sqlite3
-
-    with sqlite3.connect(office.app.ledger_path) as old:
-        old.execute("ALTER TABLE incident_update DROP COLUMN corrects")
-        old.execute("ALTER TABLE delivery DROP COLUMN edits")
-        old.execute("PRAGMA user_version=2")
-    old.close()
-    office.open()
-
-    assert texts(office.prepare("x", correct=True, **RIGHT))["x"].startswith("Correction: ")

@@ -629,7 +629,7 @@ def test_many_workers_send_each_delivery_once(desk: Desk) -> None:
     desk.run()
     assert {State.ACCEPTED} == set(desk.states())
     assert sorted(targets) == sorted(item.target for postbox in made for item in postbox.sent)
-    assert len(made) == 1 + 6  # one to ask whether it is out already
+    assert len(made) == 1 + 1 + 6  # one to ask whether it serves many over one line, one whether it is out already
     assert {1} == {postbox.closed for postbox in made}
 
 

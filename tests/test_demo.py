@@ -91,13 +91,13 @@ def test_each_step_shows_only_what_is_new_in_it() -> None:
 def test_of_its_customers_one_is_refused_and_that_is_not_too_many(tmp_path: Path) -> None:
     with Providers() as providers:
         loaded = config.load(demo.lay_out(tmp_path, providers))
-        people = audience.load(loaded.audiences["customers"], "phone", ("en",))
+        listing = audience.of(loaded.channels["sms"], loaded)
 
-        refused = [person for person in people.recipients if person.address in providers.twilio.unsubscribed]
+        refused = [number for number in listing.roll.addresses() if number in providers.twilio.unsubscribed]
 
     assert len(refused) == 1
-    assert len(refused) <= 0.05 * len(people.recipients)
-    assert people.bad == ()
+    assert len(refused) <= 0.05 * listing.roll.count
+    assert listing.rows.bad == 0
 
 
 def test_the_environment_leads_nowhere_and_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

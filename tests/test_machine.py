@@ -28,11 +28,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from outagecast import document, message, registry
-from outagecast.app import App, Control
+from outagecast.app import App
 from outagecast.channel import Channel, Idempotency, Limit, LookUp, OnDoubt, Semantics
 from outagecast.clock import Clock
 from outagecast.config import ChannelConfig
 from outagecast.config import load as load_config
+from outagecast.control import Control
 from outagecast.dry_run import Prepared
 from outagecast.errors import (
     ConfigError,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from outagecast import page
-from outagecast.app import Control
+from outagecast.control import Control
 from outagecast.errors import ConflictError, TemplateError, UsageError
 from outagecast.model import State
 from tests.office import ROMANIAN, SLUG, Office

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from outagecast import registry, thread, wall
-from outagecast.app import Control
 from outagecast.channel import Channel
 from outagecast.cli import cards, matrix
+from outagecast.control import Control
 from outagecast.doubt import Doubt, Sight, meaning, verdict
 from outagecast.errors import ExitCode, Rejected, TemplateError, Unavailable, Uncertain, UsageError
 from outagecast.ledger import Event, Move, Opening, Update

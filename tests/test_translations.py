@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from outagecast import message
-from outagecast.app import Control
 from outagecast.audience import Audience
+from outagecast.control import Control
 from outagecast.errors import ExitCode, PlanError, UsageError
 from outagecast.ledger import Carried, Past
-from outagecast.model import Recipient, State
+from outagecast.model import State
 from outagecast.plan import Plan, Target, draw
 from outagecast.report import Report
+from outagecast.roll import Group, Roll
 from outagecast.translations import leave_out, remarks
 from tests.conftest import Bank
 from tests.office import ROMANIAN, SHIPPED, SLUG, Office, by_name
@@ -46,7 +47,7 @@ RO: dict[str, Any] = {
     "aftermath": "Niciun ban nu a fost luat.",
 }
 Speak = Callable[..., Plan]
-PEOPLE = Audience((Recipient("ana", "ro"), Recipient("ben", "en")))
+PEOPLE = Audience((Group("ro", name="ana"), Group("en", name="ben")))
 
 
 @pytest.fixture
@@ -55,11 +56,11 @@ def speak(newsroom: Newsroom) -> Speak:
     newsroom.settings["organisation"]["languages"] = ["en", "ro"]
     newsroom.settings["channels"]["x"]["languages"] = ["en", "ro"]
 
-    def planned(*kinds: str, past: Past | None = None, **facts: Any) -> Plan:
+    def planned(*kinds: str, past: Past | None = None, crowd: Audience = PEOPLE, **facts: Any) -> Plan:
         return draw(
             newsroom.message(**facts),
             newsroom.config,
-            audiences=dict.fromkeys(("twilio_sms", "smtp"), PEOPLE),
+            audiences=dict.fromkeys(("twilio_sms", "smtp"), crowd),
             past=past or Past("card-payments"),
             only=kinds,
             now=newsroom.now,
@@ -198,13 +199,14 @@ def test_no_channel_carries_what_is_left_out_and_what_is_left_with_none_carries_
 
 
 def test_its_readers_read_another_and_all_others_what_they_did() -> None:
-    people = Audience((*PEOPLE.recipients, Recipient("cat", "hu")), duplicates=3)
+    roll = Roll()
+    roll.fill([(1, "ana", "ro", None), (2, "ben", "en", None), (3, "cat", "hu", None)])
+    before = roll.digest
 
-    told = people.spared(["ro"], instead="en")
+    roll.spare(["ro"], instead="en")
 
-    assert [(one.address, one.language) for one in told.recipients] == [("ana", "en"), ("ben", "en"), ("cat", "hu")]
-    assert (told.duplicates, people.spared([], instead="en")) == (3, people)
-    assert told.digest != people.digest
+    assert {group.language: group.people for group in roll.groups} == {"en": 2, "hu": 1}
+    assert roll.digest != before
 
 
 @pytest.mark.parametrize(
@@ -235,14 +237,20 @@ def test_where_there_is_one_language_none_can_be_left_out(newsroom: Newsroom) ->
 def test_who_was_told_in_another_language_was_told(speak: Speak, newsroom: Newsroom) -> None:
     newsroom.said(newsroom.now)
     english = Carried(1, State.ACCEPTED, "old")
-    heard = {("smtp", "ana", "en"): english, ("smtp", "ben", "en"): english, ("x", "", "en"): english}
-    past = Past("card-payments", tuple(newsroom.updates), heard)
+    past = Past("card-payments", tuple(newsroom.updates), {("x", "", "en"): english})
+    roll = Roll()
+    roll.fill([(1, "ana@example.com", "ro", None), (2, "ben@example.com", "en", None)])
+    roll.mark([("Ana@example.com", english), ("ben@example.com", english)])
+    crowd = Audience(roll.groups)
     said = {"ro": {name: RO[name] for name in ("title", "summary")}}
 
-    mail, post = (speak(kind, past=past, status="identified", translations=said).channels[0] for kind in ("smtp", "x"))
+    mail, post = (
+        speak(kind, past=past, crowd=crowd, status="identified", translations=said).channels[0]
+        for kind in ("smtp", "x")
+    )
 
     assert not mail.is_first_word
-    assert mail.carried[Target("ana", "ro")] == english
+    assert {target.language: item for target, item in mail.carried.items()} == {"ro": english, "en": english}
     assert post.is_first_word  # the post in Romanian is new
     assert Target("", "ro") not in post.carried
 

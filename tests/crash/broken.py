@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from outagecast.channel import LookUp, OnDoubt
-from outagecast.ledger import Entry, Event, Move
+from outagecast.ledger import Claimed, Entry, Event, Move
 from outagecast.model import DOUBTFUL, Delivery, Receipt, State
 from tests.crash.points import DoomedLedger
 
@@ -24,6 +24,17 @@ class RecordAfter(DoomedLedger):
     def move(self, entry: Entry, move: Move, *rest: Any) -> Any:
         self._put(entry.id, entry.state)
         return super().move(entry, move, *rest)
+
+    def claim_window(self, *window: Any) -> list[Claimed]:
+        claimed = super().claim_window(*window)
+        for one in claimed:
+            self._put(one.id, State.READY)
+        return claimed
+
+    def record_many(self, moves: Sequence[tuple[Claimed, Move]], *rest: Any) -> None:
+        for claimed, _ in moves:
+            self._put(claimed.id, State.ATTEMPTING)
+        super().record_many(moves, *rest)
 
     def _put(self, delivery: int, state: State) -> None:
         self._db.execute("UPDATE delivery SET state = ? WHERE id = ?", (state.value, delivery))
@@ -43,15 +54,34 @@ class MarkBefore(DoomedLedger):
             self._db.execute("UPDATE delivery SET state = 'attempting' WHERE id = ?", (entry.id,))
         return super().move(entry, move, *rest)
 
+    def claim_window(self, *window: Any) -> list[Claimed]:
+        claimed = super().claim_window(*window)
+        for one in claimed:
+            self._db.execute("UPDATE delivery SET state = 'accepted', provider_id = 'soon' WHERE id = ?", (one.id,))
+        return claimed
+
+    def record_many(self, moves: Sequence[tuple[Claimed, Move]], *rest: Any) -> None:
+        for claimed, _ in moves:
+            self._db.execute("UPDATE delivery SET state = 'attempting' WHERE id = ?", (claimed.id,))
+        super().record_many(moves, *rest)
+
 
 class LostMeansFailed(DoomedLedger):
     """Calls a lost answer a failure, as most retry libraries do."""
 
     def move(self, entry: Entry, move: Move, *rest: Any) -> Any:
         moved = super().move(entry, move, *rest)
-        if move.event is Event.LOST:
-            self._db.execute("UPDATE delivery SET state = 'failed', attempted_at = NULL WHERE id = ?", (entry.id,))
+        self._fail(entry.id, move)
         return moved
+
+    def record_many(self, moves: Sequence[tuple[Claimed, Move]], *rest: Any) -> None:
+        super().record_many(moves, *rest)
+        for claimed, move in moves:
+            self._fail(claimed.id, move)
+
+    def _fail(self, delivery: int, move: Move) -> None:
+        if move.event is Event.LOST:
+            self._db.execute("UPDATE delivery SET state = 'failed', attempted_at = NULL WHERE id = ?", (delivery,))
 
 
 class DoubtUntold(DoomedLedger):

@@ -12,7 +12,15 @@ from typing import Any, Literal, NamedTuple
 from tests.crash import oracle
 from tests.crash.desk import HANG, Desk, Forge
 from tests.crash.oracle import Violation
-from tests.crash.points import BEFORE_CONNECTING, REPLAY_POINTS, RESUME_POINTS, SEND_POINTS, UNTOUCHED
+from tests.crash.points import (
+    AFTER_ANSWER,
+    BEFORE_CONNECTING,
+    BEFORE_FIRST_BYTE,
+    REPLAY_POINTS,
+    RESUME_POINTS,
+    SEND_POINTS,
+    UNTOUCHED,
+)
 
 CHANNELS = ("x", "facebook", "sms", "email", "banner")
 THREAD = "thread"  # two posts on X, the second below the first; it has the stand-in to itself
@@ -73,6 +81,8 @@ BEHAVIOURS = {
 SECOND_POINTS = [
     point for point in SEND_POINTS[SEND_POINTS.index("before the claim") : -1] if point != BEFORE_CONNECTING
 ]
+# Many people are claimed and recorded together; of each one the request and its answer are on the wire.
+WIRE_POINTS = SEND_POINTS[SEND_POINTS.index(BEFORE_FIRST_BYTE) : SEND_POINTS.index(AFTER_ANSWER) + 1]
 LATER = (60.0, 360.0, 360.0, 720.0, 720.0, 720.0)  # seconds before each resume: at once, then past settle times
 
 
@@ -113,7 +123,7 @@ def every_cell() -> Iterator[Cell]:
                 if channel != "banner" or not point.endswith("question"):
                     yield Cell(channel, behaviour, point, "resume")
             if channel in {"sms", "email", THREAD}:
-                for point in SECOND_POINTS:
+                for point in SECOND_POINTS if channel == THREAD else WIRE_POINTS:
                     yield Cell(channel, behaviour, point, arrival=2)
 
 
@@ -146,7 +156,9 @@ def play(cell: Cell, forge: Forge) -> Outcome:
                 said = desk.run("announce", point=cell.point, arrival=cell.arrival, **job)
                 _note(desk, outcome, said)
             else:
-                _note(desk, outcome, desk.run("announce", point="before the record", **job), is_last=False)
+                # Of many people an answer that was heard is in the journal, so that no doubt would be left to resume.
+                point = AFTER_ANSWER if cell.channel in {"sms", "email"} else "before the record"
+                _note(desk, outcome, desk.run("announce", point=point, **job), is_last=False)
                 desk.moved += 600
                 said = desk.run("resume", point=cell.point, **job)
                 _note(desk, outcome, said)

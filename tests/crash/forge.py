@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from outagecast import message, registry
-from outagecast.app import App, Control
+from outagecast.app import App
 from outagecast.clock import Clock
 from outagecast.config import load
+from outagecast.control import Control
 from outagecast.errors import OutagecastError
 from outagecast.ledger import Event, every_entry
 from outagecast.model import State

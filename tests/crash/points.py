@@ -8,16 +8,16 @@ import signal
 import socket
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from outagecast import registry, transport
-from outagecast.channel import Channel, Finds
+from outagecast.channel import Bulk, Channel, Finds, Line
 from outagecast.config import ChannelConfig
-from outagecast.ledger import Entry, Event, Move
+from outagecast.ledger import Claimed, Entry, Event, Move
 from outagecast.ledger.sqlite import SqliteLedger
 from outagecast.model import Delivery, Receipt
 
@@ -108,9 +108,9 @@ class DoomedLedger(SqliteLedger):
         super().__init__(path)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, channel: str | None = None) -> Iterator[None]:
         self.points.here("before the lock")
-        with super().lock():
+        with super().lock(channel):
             self.points.here("after the lock")
             yield
             self.points.here("before unlocking")
@@ -140,6 +140,14 @@ class DoomedLedger(SqliteLedger):
         with self._during(self._verb(move.event)):
             return super().move(entry, move, *rest)
 
+    def claim_window(self, *window: Any) -> list[Claimed]:
+        with self._during("claim"):
+            return super().claim_window(*window)
+
+    def record_many(self, moves: Sequence[tuple[Claimed, Move]], *rest: Any) -> None:
+        with self._during("record" if self.points.has_sent else "recovery"):
+            super().record_many(moves, *rest)
+
     def _verb(self, event: Event) -> str:
         if event is Event.LOST and not self.points.has_sent:
             return "recovery"
@@ -163,6 +171,15 @@ def doomed_adapter(config: ChannelConfig, points: Points, deadline: float | None
             return send(delivery)
 
     changed.send = sending
+    if isinstance(adapter, Bulk):
+        connect = adapter.connect
+
+        def connecting() -> Line:
+            points.here(BEFORE_CONNECTING)
+            points.has_sent = True
+            return connect()
+
+        changed.connect = connecting
     if isinstance(adapter, Finds):
         find = adapter.find
 
@@ -217,6 +234,26 @@ def _arm_sockets(points: Points) -> None:
                 points.here(HALF_WAY)
             super().sendall(data)
             self.asked = is_mail or is_head or self.asked
+
+        def send(self, data: Any, *flags: int) -> int:
+            """As many people are sent to, on a socket that waits for nothing."""
+            self.asked = self.asked or b"\r\n.\r\n" in data or data.startswith(b"POST ")
+            if self.asked:
+                points.here(BEFORE_FIRST_BYTE)
+                if points.target == HALF_WAY:
+                    super().send(data[: len(data) // 2])
+                points.here(HALF_WAY)
+            sent = super().send(data, *flags)
+            if self.asked:
+                points.here(AFTER_REQUEST)
+            return sent
+
+        def recv(self, *args: Any) -> bytes:
+            heard = super().recv(*args)
+            if self.asked:
+                self.asked = False
+                points.here(AFTER_ANSWER)
+            return heard
 
         def recv_into(self, *args: Any) -> int:
             point = {"send": AFTER_REQUEST, "find": "after the look-up's question"}.get(points.doing)
