@@ -13,7 +13,7 @@ BIN = $(VENV)/bin
 SUITE = pytest --numprocesses auto --dist worksteal
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help bench canary crash demo fuzz test syscalls lint machine types docs pictures package installs torn words image format lock clean
+.PHONY: help bench soak canary crash demo fuzz test syscalls lint machine types docs pictures package installs torn words image format lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -28,6 +28,9 @@ test: $(VENV)/installed ## Set everything up and run the suite; make test ARGS="
 # -B: it writes nothing.
 crash: $(VENV)/installed ## Kill a send at every point, with every provider behaving in every way; make crash ARGS=facebook a part of it
 	@$(BIN)/python -B -m tests.crash.sweep $(ARGS)
+
+soak: $(VENV)/installed ## Text and mail fifty thousand people while the process is killed again and again
+	$(BIN)/python -m tests.soak $(ARGS)
 
 syscalls: $(VENV)/installed ## Fail every n-th file operation of a run in turn, under strace
 	OUTAGECAST_SYSCALLS=all $(BIN)/pytest -s tests/test_syscalls.py $(ARGS)
@@ -102,11 +105,16 @@ image: ## Build the container image outagecast, where there is docker or podman
 	done; echo "No image was built: neither docker nor podman answers on this machine." >&2; exit 1
 
 # The image gets no tools of ours: what it needs is locked apart, to the same versions; setuptools builds the wheel there.
-bench: $(VENV)/installed ## Measure start-up and fan-out side by side with apprise, and the outage page, for docs/performance.md
+bench: $(VENV)/installed ## Measure everything in docs/performance.md, side by side with what others do; needs Postfix's smtp-sink
 	test -x .venvs/bench/bin/apprise || { $(BIN)/python -m venv .venvs/bench && \
 	  .venvs/bench/bin/python $(PIP_INSTALL) --require-hashes -r requirements.lock && \
 	  .venvs/bench/bin/python $(PIP_INSTALL) apprise==2.2.0; }
 	.venvs/bench/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --force-reinstall .
+	.venvs/bench/bin/python $(PIP_INSTALL) aiosmtplib==5.1.3
+	$(BIN)/python -m tests.bench.mail .venvs/bench/bin/python
+	$(BIN)/python -m tests.bench.texts .venvs/bench/bin/python
+	$(BIN)/python -m tests.bench.beside
+	$(BIN)/python -m tests.bench.million
 	$(BIN)/python tests/bench/startup.py .venvs/bench/bin/outagecast .venvs/bench/bin/apprise
 	$(BIN)/python -m tests.bench.page
 
