@@ -41,7 +41,8 @@ EXPLANATIONS: dict[ExitCode, Explanation] = {
     ),
     ExitCode.PENDING: Explanation(
         "The rest is certainly not out, and can be sent in a while.",
-        "Wait as long as it says, then type `outagecast resume`. In JSON the wait is `retry_after_s`.",
+        "Wait as long as it says, then type `outagecast resume`. In JSON the wait is `retry_after_s`; what is `held` "
+        "somebody has paused.",
     ),
     ExitCode.DIFFERS: Explanation(
         "It was published, and what the public sees now is something else, or gone.",

@@ -6,22 +6,23 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from outagecast import measure, promises, registry, render, score, spelling
+from outagecast import measure, promises, registry, render, score, speed, spelling
 from outagecast.changes import Change, Earlier
 from outagecast.config import ChannelConfig, Price, Promise
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
-from outagecast.ledger import Entry, Ledger, Opening, Update
+from outagecast.ledger import Entry, Hold, Ledger, Opening, Refusal, Update
 from outagecast.model import DOUBTFUL, PUBLISHED, Difference, ReadBack, Receipt, State, Variant, posts
-from outagecast.plan import Plan
+from outagecast.plan import Plan, counted
 from outagecast.promises import Course, Party, Row
 
 SCHEMA_VERSION = 1
 TOLERATED_REFUSALS = 5  # percent of a channel's recipients, for their own reason, before it counts
 DRIFTED = frozenset({State.MISMATCH, State.MISSING})
+NOBODY: Mapping[str, str] = {}
 
 _UNTOLD = {ReadBack.UNCONFIRMED, ReadBack.FAILED}
 # Of a bulk channel's recipients, the state furthest to the left is the channel's.
@@ -85,6 +86,12 @@ class ChannelReport:
     read_back: ReadBack | None = None  # what this run's look at it came to, if it looked
     difference: Difference | None = None
     deleted: int = 0  # earlier posts that this run took down
+    unsent: int = 0  # of those that failed: called off, too old or overtaken before they were sent
+    frozen: bool = True  # whether all of its deliveries are written down; of many people that takes a while
+    held: Hold | None = None  # who has paused what is not sent yet, and why
+    sending: str = ""  # who is sending to its people at this moment, if that is not us
+    rate: float | None = None  # people told per second, where somebody is telling them
+    refusals: Sequence[Refusal] = ()  # why people were refused, the most frequent first
     previous: Mapping[str, Earlier] = field(default_factory=dict)  # by language, the words it carries already
 
     @property
@@ -97,7 +104,13 @@ class ChannelReport:
     @property
     def complete(self) -> bool:
         """Whether everybody who was to carry it does."""
-        return self.counts.accepted - self.counts.mismatch - self.counts.missing == self.counts.planned
+        carried = self.counts.accepted - self.counts.mismatch - self.counts.missing
+        return self.frozen and carried == self.counts.planned
+
+    @property
+    def seconds_left(self) -> int | None:
+        """Until everybody who waits is told, at the rate of the last minutes; None where nobody can say."""
+        return speed.seconds_left(self.counts.pending, self.rate) if self.frozen else None
 
     @property
     def too_many_refused(self) -> bool:
@@ -126,6 +139,10 @@ class ChannelReport:
             "next_action": self.next_action,
             "owner": self.owner,
             "retry_after_s": self.retry_after_s,
+            "held": self.held and {"by": self.held.by, "at": _stamp(self.held.at), "why": self.held.why},
+            "rate_per_s": self.rate and round(self.rate, 1),
+            "seconds_left": self.seconds_left,
+            "refused_by_reason": {one.words: one.count for one in self.refusals},
             "read_back": self.read_back and self.read_back.value,
             "deleted": self.deleted,
             "difference": self.difference
@@ -213,16 +230,16 @@ def planned(
     states: dict[str, Counter[tuple[State, bool]]] = {}
     due: dict[str, Counter[str]] = {}  # by language
     reasons: dict[str, str | None] = {}
-    for opening in openings:
-        states.setdefault(opening.channel, Counter())[opening.state, False] += 1
+    for opening, count in counted(plan, openings):
+        states.setdefault(opening.channel, Counter())[opening.state, False] += count
         reasons.setdefault(opening.channel, opening.reason)
         if opening.state is State.READY:
-            due.setdefault(opening.channel, Counter())[opening.language] += 1
+            due.setdefault(opening.channel, Counter())[opening.language] += count
     reports = []
     for channel in plan.channels:
         words = [variant for variant in variants if variant.channel == channel.name]
         if channel.name in recorded:
-            readers = Counter(target.language for target in channel.targets)
+            readers = channel.readers
             readers = Counter({item.language: readers[item.language] * len(posts(item.parts)) for item in words})
             reports.append(replace(recorded[channel.name], cost=_cost(channel.config, words, readers)))
             continue
@@ -247,53 +264,90 @@ def planned(
 
 
 def recorded(
-    ledger: Ledger, incident: str, numbers: Mapping[str, int], channels: Mapping[str, ChannelConfig], now: datetime
+    ledger: Ledger,
+    incident: str,
+    numbers: Mapping[str, int],
+    channels: Mapping[str, ChannelConfig],
+    now: datetime,
+    *,
+    sending: Mapping[str, str] = NOBODY,
 ) -> list[ChannelReport]:
-    """The state of an incident's channels. ``numbers``: which update to judge each channel by."""
+    """The state of an incident's channels. ``numbers``: which update to judge each channel by.
+
+    ``sending``: where somebody else is sending to people at this moment, and who.
+    """
     reports = []
     tallies = {number: ledger.tallies(incident, number) for number in set(numbers.values())}
     words = {number: ledger.variants(incident, number) for number in set(numbers.values())}
+    begun = ledger.past(incident, ()).begun
     for name, number in numbers.items():
         tally = Counter({(item.state, item.refused): item.count for item in tallies[number] if item.channel == name})
+        if sending.get(name):  # what is under way is no doubt
+            tally[State.READY, False] += tally.pop((State.ATTEMPTING, False), 0)
         variants = [variant for variant in words[number] if variant.channel == name]
-        if not tally:
+        is_bulk = name in channels and channels[name].is_bulk
+        frozen = (name, number) not in begun
+        if not tally and frozen:
             if name in channels:  # nobody in its audience
                 mine = channels[name]
                 nobody = ChannelReport(name, mine.kind, State.SKIPPED, Counts(), number, mine.options.required)
                 reports.append(nobody)
             continue
-        state, counts = _summary(tally)
+        state, counts = _summary(tally) if tally else (State.READY, Counts())
         worst = ledger.entries(incident, number, name, {state})
         entry = worst[0] if worst else None
         due = ledger.next_try(incident, number, name) or _settled_at(entry, variants[0].kind)
         if state is State.FAILED and due is None:  # what waits for a post that failed has failed with it
             counts = counts._replace(failed=counts.failed + counts.pending, pending=0)
         receipt = _receipt(ledger, incident, number, name, entry)
-        reports.append(
-            ChannelReport(
-                channel=name,
-                kind=variants[0].kind,
-                state=state,
-                counts=counts,
-                update=number,
-                required=channels[name].options.required if name in channels else False,
-                unchanged=bool(tally[State.UNCHANGED, False]),
-                differs=_is_drift(counts),
-                provider_id=receipt.provider_id if receipt else None,
-                url=receipt.url if receipt else None,
-                attempts=max((item.attempts for item in worst), default=0),
-                changed_at=max((item.changed_at for item in worst), default=None),
-                error=_reason(entry) if entry and state not in PUBLISHED - DRIFTED else None,
-                # Whom the provider refused for their own reason, no resume tries again.
-                next_action=None
-                if state is State.FAILED and not counts.failed
-                else next_action(incident, name, state, configured=name in channels),
-                retry_after_s=max(0, math.ceil((due - now).total_seconds())) if due else None,
-                variants=variants,
-                owner=channels[name].options.owner if name in channels else None,
-            )
+        told = ChannelReport(
+            channel=name,
+            kind=variants[0].kind,
+            state=state,
+            counts=counts,
+            update=number,
+            required=channels[name].options.required if name in channels else False,
+            unchanged=bool(tally[State.UNCHANGED, False]),
+            differs=_is_drift(counts),
+            provider_id=receipt.provider_id if receipt else None,
+            url=receipt.url if receipt else None,
+            attempts=max((item.attempts for item in worst), default=0),
+            changed_at=max((item.changed_at for item in worst), default=None),
+            error=_reason(entry) if entry and state not in PUBLISHED - DRIFTED else None,
+            # Whom the provider refused for their own reason, no resume tries again.
+            next_action=None
+            if state is State.FAILED and not counts.failed
+            else next_action(incident, name, state, configured=name in channels),
+            retry_after_s=max(0, math.ceil((due - now).total_seconds())) if due else None,
+            variants=variants,
+            owner=channels[name].options.owner if name in channels else None,
+            unsent=sum(tally[state, False] for state in (State.CANCELLED, State.EXPIRED, State.SUPERSEDED)),
+            frozen=frozen,
         )
+        reports.append(_of_people(told, ledger, incident, now, sending.get(name, "")) if is_bulk else told)
     return reports
+
+
+def _of_people(channel: ChannelReport, ledger: Ledger, incident: str, now: datetime, sending: str) -> ChannelReport:
+    """The same with what is to be known of a channel that tells many people."""
+    where = (incident, channel.update, channel.channel)
+    held = ledger.held(*where) if channel.counts.pending or not channel.frozen else None
+    windows = ledger.windows(*where, now - timedelta(seconds=speed.LATELY)) if sending and not held else []
+    return replace(
+        channel,
+        held=held,
+        sending=sending,
+        rate=speed.per_second([(at.timestamp(), count) for at, count in windows], now.timestamp()),
+        refusals=ledger.refusals(*where) if channel.counts.refused else (),
+        next_action=None if sending else _next(channel, incident, held),
+        retry_after_s=None if held or sending else channel.retry_after_s,
+    )
+
+
+def _next(channel: ChannelReport, incident: str, held: Hold | None) -> str | None:
+    if not channel.frozen:  # only whoever reads the audience again can say who is to be told
+        return f"outagecast announce --incident {incident}"
+    return f"outagecast resume {incident}" if held else channel.next_action
 
 
 def _receipt(ledger: Ledger, incident: str, number: int, channel: str, entry: Entry | None) -> Receipt | None:
@@ -371,7 +425,9 @@ def judge(channels: Iterable[ChannelReport], *, interrupted: ExitCode | None = N
         ExitCode.DIFFERS: any(channel.differs for channel in needed),
         ExitCode.IN_DOUBT: in_doubt or uncertain,
         ExitCode.PARTIAL: failed and published,
-        ExitCode.PENDING: any(channel.counts.pending or channel.read_back in _UNTOLD for channel in needed),
+        ExitCode.PENDING: any(
+            channel.counts.pending or not channel.frozen or channel.read_back in _UNTOLD for channel in needed
+        ),
         ExitCode.NOTHING_PUBLISHED: failed and not published,
         ExitCode.OVERDUE: overdue,
     }

@@ -12,13 +12,15 @@ _LEFT_AS_IT_IS = {State.SKIPPED, State.UNCHANGED}
 
 def newest(ledger: Ledger, slug: str) -> dict[str, int]:
     """For each channel the newest update that was opened there, be it only to pass it over."""
-    return dict(sorted(ledger.past(slug, ()).opened, key=lambda pair: pair[1]))
+    past = ledger.past(slug, ())
+    return dict(sorted((*past.opened, *past.begun), key=lambda pair: pair[1]))
 
 
 def judged(ledger: Ledger, slug: str) -> dict[str, int]:
     """For each channel the update to judge it by: its newest, or where that passed it over, what it carries."""
     numbers: dict[str, int] = {}
-    for update in ledger.past(slug, ()).updates:
+    past = ledger.past(slug, ())
+    for update in past.updates:
         states: dict[str, set[State]] = {}
         for item in ledger.tallies(slug, update.number):
             states.setdefault(item.channel, set()).add(item.state)
@@ -27,6 +29,8 @@ def judged(ledger: Ledger, slug: str) -> dict[str, int]:
                 continue
             if its != {State.SKIPPED} or not _carries(ledger, slug, channel, numbers.get(channel)):
                 numbers[channel] = update.number
+    for channel, number in past.begun:  # of people who are not all written down there is nothing to count yet
+        numbers[channel] = max(number, numbers.get(channel, 0))
     return numbers
 
 
@@ -58,7 +62,7 @@ def worded(ledger: Ledger, slug: str, channel: str, number: int) -> int:
 
 def is_unfinished(ledger: Ledger, slug: str) -> bool:
     """Whether resuming could change something."""
-    return any(
+    return bool(ledger.past(slug, ()).begun) or any(
         item.channel == channel and item.state in _UNFINISHED and not item.refused
         for channel, number in judged(ledger, slug).items()
         for item in ledger.tallies(slug, number)

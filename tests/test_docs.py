@@ -27,6 +27,7 @@ from outagecast import (
     check,
     config,
     facts,
+    headcount,
     ladder,
     message,
     playbook,
@@ -43,11 +44,12 @@ from outagecast.cli import COMMANDS, cli
 from outagecast.cli.words import WORDS
 from outagecast.errors import PRECEDENCE, ExitCode, Problem
 from outagecast.explain import EXPLANATIONS
-from outagecast.ledger import Update
+from outagecast.ledger import Hold, Refusal, Update
 from outagecast.model import ComponentState, Difference, Impact, State, Status, Variant
 from outagecast.report import ChannelReport, Cost, Counts, Report
 from outagecast.template import Book
 from outagecast.wording import Wording
+from tests.conftest import Bank
 
 ROOT = Path(__file__).parents[1]
 SOURCES = Path(os.environ.get("OUTAGECAST_SOURCES", ROOT))
@@ -272,6 +274,8 @@ def everything() -> Report:
     over = score.scored(promises.course([update], told, others, config.Promise(), SIX_FORTY))
     silent = dataclasses.replace(over.rows[1], standing=promises.Standing.SILENT)
     course = dataclasses.replace(over, rows=[over.rows[0], silent])
+    held = Hold(SIX_FORTY, "ana@desk", "paused by hand")
+    channel = dataclasses.replace(channel, held=held, refusals=[Refusal("not a mobile number", 3)])
     channel = dataclasses.replace(channel, previous={"en": Earlier(1, {"text": "Cards work."})})
     return Report(
         incident="cards",
@@ -285,9 +289,9 @@ def everything() -> Report:
 
 def leaves(value: object, at: str = "") -> Iterator[str]:
     if isinstance(value, dict):
-        by_part = at.endswith((".parts", ".measures"))
+        named = {"parts": "<part>", "measures": "<part>", "refused_by_reason": "<reason>"}.get(at.rpartition(".")[2])
         for key, inner in value.items():
-            yield from leaves(inner, f"{at}.{'<part>' if by_part else key}".removeprefix("."))
+            yield from leaves(inner, f"{at}.{named or key}".removeprefix("."))
     elif isinstance(value, list):
         for inner in value:
             yield from leaves(inner, f"{at}[]")
@@ -323,6 +327,19 @@ def test_every_key_of_a_checks_json_has_a_row_and_every_row_a_key() -> None:
 
     assert [names(row[0])[0] for row in table] == list(leaves(json.loads(json.dumps(looked))))
     assert set(check.Area) | set(check.Verdict) <= {name for row in table for name in names(row[1])}
+
+
+def test_every_key_of_an_audiences_json_has_a_row_and_every_row_a_key(bank: Bank) -> None:
+    (bank.folder / "customers.csv").write_text("phone\nnone\n", encoding="utf-8")
+    bank.config["channels"]["sms"] |= {"price": "0.05 AUD"}
+    bank.write()
+    loaded = config.load(bank.folder / "outagecast.yaml")
+    counted = headcount.as_json([headcount.take(loaded.channels["sms"], loaded, None)])
+    for of_each in ("languages", "countries", "suppressed", "other_countries"):  # by names that are no keys
+        counted["audiences"][0][of_each] = 1
+
+    documented = [names(row[0])[0] for row in rows("docs/json.md", "audience")]
+    assert documented == list(dict.fromkeys(leaves(counted)))
 
 
 # --- playbooks

@@ -72,7 +72,7 @@ def calls(done: subprocess.CompletedProcess[str]) -> list[str]:
 def test_every_block_of_the_page_is_one_that_is_run() -> None:
     blocks = re.findall(r"^```\w+$", PAGE, flags=re.MULTILINE)
 
-    assert len(blocks) == len(RECIPES) == 11
+    assert len(blocks) == len(RECIPES) == 12
 
 
 # --- announce from a shell
@@ -343,6 +343,41 @@ def test_what_is_pending_goes_out_within_the_minute(shell: Shell, home: dict[str
     assert bank.sent["x"] == 1
 
 
+def test_what_somebody_has_paused_stays_so_whatever_cron_does(shell: Shell, home: dict[str, str], bank: Bank) -> None:
+    bank.providers.twilio.behave(Reply(429, {"code": 20429}, {"Retry-After": "1"}), times=2)
+    bank.run("announce", "incident.yaml", "--yes", "--channel", "sms", "--max-time", "0.5")
+    bank.run("pause", "card-payments")
+
+    done = shell.run(crontab()[1][1], env=home)
+    again = shell.announce("--channel sms")
+
+    assert (done.returncode, again.returncode, bank.sent["sms"]) == (ExitCode.PENDING, ExitCode.PENDING, 0)
+    assert [call.partition(". ")[0] for call in calls(again)] == [
+        "CALL: A provider asks to wait, or somebody has paused it",
+        "CALL: No channel carries this",
+    ]
+
+
+# --- who must not be sent anything
+
+
+def test_the_list_is_read_in_every_night(shell: Shell, bank: Bank) -> None:
+    (bank.folder / "unsubscribed.csv").write_text("address\nana@example.com\n", encoding="utf-8")
+
+    done = shell.run("sh suppress-new.sh unsubscribed.csv")
+
+    assert (done.returncode, calls(done)) == (0, [])
+    assert "ana@example.com" in bank.run("audience", "suppressed").stdout
+
+
+def test_where_the_list_is_damaged_somebody_is_called(shell: Shell, bank: Bank) -> None:
+    (bank.folder / "unsubscribed.csv").write_text("address\nana@example\n", encoding="utf-8")
+
+    done = shell.run("sh suppress-new.sh unsubscribed.csv")
+
+    assert calls(done) == ["CALL: Some of unsubscribed.csv could not be used: its lines stand above."]
+
+
 # --- tell the team while it goes out
 
 
@@ -353,13 +388,9 @@ def test_each_channel_s_outcome_is_said_as_it_comes(shell: Shell, bank: Bank) ->
 
     *told, last = done.stdout.splitlines()
     assert (done.returncode, last) == (ExitCode.PARTIAL, "ended: partial")
-    assert {line.split()[0]: line.split()[1] for line in told} == {
-        "x": "failed",
-        "facebook": "accepted",
-        "banner": "accepted",
-        "sms": "1",
-        "email": "1",
-    }
+    said = {line.split()[0]: line.split()[1] for line in told}
+    assert {said.pop(name) for name in ("sms", "email")} <= {"1", "2"}  # of two people, who may be counted together
+    assert said == {"x": "failed", "facebook": "accepted", "banner": "accepted"}
 
 
 def test_a_message_that_cannot_be_announced_is_said_nowhere(shell: Shell, bank: Bank) -> None:

@@ -15,7 +15,7 @@ from outagecast.cli import Invocation, complete, output, screen
 from outagecast.errors import ExitCode, OutagecastError, Problem, UsageError
 
 if TYPE_CHECKING:
-    from outagecast.app import Control
+    from outagecast.control import Control
     from outagecast.dry_run import Prepared
     from outagecast.linkcheck import Links
     from outagecast.report import Report

@@ -20,7 +20,8 @@ from outagecast.cli.signals import Interrupted, Signals
 from outagecast.errors import ConfigError, ExitCode, Problem, UsageError
 
 if TYPE_CHECKING:
-    from outagecast.app import App, Control
+    from outagecast.app import App
+    from outagecast.control import Control
     from outagecast.dry_run import Prepared
     from outagecast.message import Message
     from outagecast.rehearsal import Providers

@@ -1,4 +1,4 @@
-"""``status``, ``resume`` and ``settle``: what is out, finishing it, and deciding what nothing else can."""
+"""``status``, ``resume``, ``pause``, ``cancel`` and ``settle``: what is out, and what becomes of what is not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from outagecast.cli import Invocation, complete, output, screen
-from outagecast.errors import ExitCode, Problem, UsageError
+from outagecast.errors import ExitCode, OutagecastError, Problem, UsageError
 from outagecast.ledger import Event
 
 if TYPE_CHECKING:
@@ -65,14 +65,21 @@ def status(invocation: Invocation, incident: str | None, wants_json: bool) -> in
     envvar="OUTAGECAST_EVENTS",
     help="Append what happens to this file, a line of JSON each.",
 )
+@click.option("--keep-held", is_flag=True, help="Leave alone what somebody has paused: for cron and runbooks.")
 @_json
 @click.pass_obj
 def resume(
-    invocation: Invocation, incident: str | None, max_time: float | None, followed: str | None, wants_json: bool
+    invocation: Invocation,
+    incident: str | None,
+    max_time: float | None,
+    followed: str | None,
+    keep_held: bool,
+    wants_json: bool,
 ) -> int:
     """Finish an announcement: look up what is in doubt, then send what is certainly unsent.
 
-    Without INCIDENT it is the only unfinished one. Nothing that is out, or may be, is sent again.
+    Without INCIDENT it is the only unfinished one. Nothing that is out, or may be, is sent again. What was paused goes
+    on.
 
     \b
     Example:
@@ -92,7 +99,7 @@ def resume(
             _tell(app, report, invocation, wants_json=wants_json)
 
         report = progress.walk(
-            lambda control: app.resume(incident, control),
+            lambda control: app.resume(incident, control, keep_held=keep_held),
             look=lambda: app.status(known),
             channels=app.status(known).channels if known else (),
             bulk=bulk,
@@ -102,6 +109,68 @@ def resume(
             events=events,
         )
         tell(report)
+    return report.exit_code
+
+
+_people = click.option(
+    *("--channel", "only"),
+    metavar="NAME",
+    multiple=True,
+    shell_complete=complete.channels,
+    help="On this channel alone; repeatable [default: every one that tells people one by one].",
+)
+
+
+@click.command(short_help="Let nothing more go out to many people, for now.")
+@click.argument("incident", shell_complete=complete.incidents)
+@_people
+@_json
+@click.pass_obj
+def pause(invocation: Invocation, incident: str, only: tuple[str, ...], wants_json: bool) -> int:
+    """Pause what is still to be sent to many people, from any terminal, also while another one is sending it.
+
+    It takes about a second. What is under way ends, and nothing more begins until somebody types resume. What is posted
+    in public is not touched.
+
+    \b
+    Examples:
+      outagecast pause card-payments-2026-11-22
+      outagecast pause card-payments-2026-11-22 --channel sms
+    """
+    app = _app(invocation)
+    report = app.pause(incident, only)
+    _tell(app, report, invocation, wants_json=wants_json)
+    return report.exit_code
+
+
+@click.command(short_help="Call off what is not sent to people yet.")
+@click.argument("incident", shell_complete=complete.incidents)
+@_people
+@click.option("--yes", is_flag=True, help="Call off without asking; needed where there is no terminal.")
+@_json
+@click.pass_obj
+def cancel(invocation: Invocation, incident: str, only: tuple[str, ...], yes: bool, wants_json: bool) -> int:
+    """Call off what is not sent to people yet, for good, also while another terminal is sending it.
+
+    What is under way ends first, so it can take half a minute. Who has the message keeps it; to take that back, see
+    retract. Whom it
+    did not reach is told by the next update, unless that says that it is over.
+
+    \b
+    Examples:
+      outagecast cancel card-payments-2026-11-22
+      outagecast cancel card-payments-2026-11-22 --channel sms --yes
+    """
+    if not yes and not screen.can_ask():
+        problem = "there is no terminal to ask on; nothing was called off"
+        raise UsageError(Problem(problem, "add --yes to call off without asking"))
+    app = _app(invocation)
+    if not yes and not output.confirm_cancel(app.waiting(incident, only)):
+        raise OutagecastError(
+            Problem("nothing was called off", f"outagecast status {incident}"), exit_code=ExitCode.INTERRUPTED
+        )
+    report = app.cancel(incident, only)
+    _tell(app, report, invocation, wants_json=wants_json)
     return report.exit_code
 
 

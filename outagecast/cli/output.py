@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from outagecast.cli import screen
-from outagecast.cli.words import WORDS, clock, of_people, people, seconds
+from outagecast.cli.words import WORDS, clock, of_people, people, seconds, speed
 from outagecast.errors import ExitCode, Problem
 from outagecast.text import printable
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from outagecast.report import ChannelReport, Report
 
 _MOST_ADVICE = 3  # lines; the rest under -v
+_MOST_REFUSALS = 4  # reasons
 _NOTED = {"verified": "seen", "mismatch": "noticed", "missing": "noticed"}  # what was done at the time that is shown
 _UNKNOWN = {"attempting", "in_doubt", "needs_decision"}
 _CHANGED_NOTHING = {ExitCode.USAGE, ExitCode.CONFLICT, ExitCode.BAD_INPUT, ExitCode.LEDGER, ExitCode.PERMISSION}
@@ -160,6 +161,19 @@ def ask_to_edit() -> bool:
     return screen.ask("Type e to edit the file again, anything else to stop:") == "e"
 
 
+def confirm_cancel(report: Report) -> bool:
+    """Whether somebody wants it called off: asked with how many would never be told."""
+    lines = [click.style(f"{report.incident}  update {report.update}  {report.status}", bold=True)]
+    for channel in report.channels:
+        told = f"{people(channel.counts.accepted)} {'has' if channel.counts.accepted == 1 else 'have'} it"
+        left = people(channel.counts.pending) if channel.frozen else "everybody else"
+        lines.append(f"{channel.channel}: {told}; {left} would not be told.")
+    for line in lines:
+        for wrapped in screen.wrap(line, screen.width(err=True)):
+            screen.write(wrapped, err=True)
+    return screen.ask("Call it off, for good? [y/N]") in {"y", "yes"}
+
+
 def _question_lines(report: Report, columns: int) -> Iterator[str]:
     """Which incident, which channels, how many people, what it costs: only what this run would still send."""
     due = [channel for channel in report.channels if is_due(channel)]
@@ -258,12 +272,14 @@ def _state_lines(
     """One channel: its state in an officer's words, then the story beside it, or below on a narrow screen."""
     widest, columns = layout
     word, colour = WORDS[channel.state.value]
-    if channel.counts.accepted and not _is_fine(channel):
+    if channel.sending or channel.held:
+        word, colour = ("PAUSED", "yellow") if channel.held else ("SENDING", "cyan")
+    elif channel.counts.accepted and not _is_fine(channel):
         word, colour = "PARTLY OUT", "yellow"
     elif word == "GONE" and of_people(channel):
         word = "NOT DELIVERED"
     label = click.style(f"{word:<13}", fg=colour, bold=True)
-    story = _story(channel, report.update, zone, verbose=verbose)
+    story = [*_story(channel, report.update, zone, verbose=verbose), *_crowd(channel, report.incident or "", zone)]
     indent = " " * (widest + 19)
     head = f"  {channel.channel:<{widest}}  {label}"
     is_narrow = columns - len(indent) < 30
@@ -294,14 +310,14 @@ def _verdict(channels: Sequence[ChannelReport]) -> str:
     tally = Counter(_verdict_word(channel) for channel in active)
     if tally["published"] == len(active):
         return f"All {len(active)} channels published." if len(active) > 1 else "Published."
-    order = ("published", "in part", "different", "gone", "unknown", "waiting", "not published")
-    (word, count), *rest = [(word, tally[word]) for word in order if tally[word]]
+    (word, count), *rest = [(word, tally[word]) for word in _VERDICTS if tally[word]]
     word = "published in part" if word == "in part" else word
     if len(active) == 1:
         return f"{word.capitalize()}."
     return ", ".join([f"{count} of {len(active)} channels {word}", *(f"{more} {other}" for other, more in rest)]) + "."
 
 
+_VERDICTS = ("published", "in part", "being sent", "paused", "different", "gone", "unknown", "waiting", "not published")
 _SEEN = {  # what reading a channel back came to
     "seen": "as sent",
     "different": "different",
@@ -320,6 +336,8 @@ def _seen(channels: Sequence[ChannelReport]) -> str:
 
 
 def _verdict_word(channel: ChannelReport) -> str:
+    if channel.held or channel.sending:
+        return "paused" if channel.held else "being sent"
     if channel.differs and _is_fine(channel):
         return "gone" if channel.state.value == "missing" else "different"
     if channel.published == "yes":
@@ -334,7 +352,7 @@ def _story(channel: ChannelReport, update: int | None, zone: ZoneInfo, *, verbos
     counts, lines = channel.counts, []
     if counts.planned and of_people(channel):
         named = {"delivered": counts.verified, "not delivered": counts.missing, "different": counts.mismatch}
-        named |= {"refused": counts.refused, "failed": counts.failed}
+        named |= {"refused": counts.refused, "failed": counts.failed - channel.unsent, "not sent": channel.unsent}
         named |= {"unknown": counts.in_doubt, "waiting": counts.pending}
         rest = "".join(f", {count:,} {word}" for word, count in named.items() if count)
         lines.append(f"accepted for {counts.accepted:,} of {people(counts.planned)}{rest}")
@@ -365,6 +383,37 @@ def _story(channel: ChannelReport, update: int | None, zone: ZoneInfo, *, verbos
     if verbose:
         lines.append(f"update {channel.update}, {channel.attempts} attempts, {channel.provider_id or 'no provider id'}")
     return lines
+
+
+def _crowd(channel: ChannelReport, incident: str, zone: ZoneInfo) -> Iterator[str]:
+    """Of many people: how fast they are told, why some are not, who has paused it, and what can be done about it."""
+    if not channel.frozen:
+        yield "Not everybody who is to be told is written down yet."
+    if fast := speed(channel.rate, channel.seconds_left):
+        yield fast
+    for refusal in channel.refusals[:_MOST_REFUSALS]:
+        yield f"{refusal.count:,} refused: {printable(refusal.words)}"
+    if held := channel.held:
+        yield f"paused at {clock(held.at, zone)} by {printable(held.by)}: {printable(held.why)}"
+        yield f"To call off the rest: outagecast cancel {incident}"
+    if channel.sending:
+        doing = "ends what is under way" if channel.held else "is sending it"
+        yield f"{printable(channel.sending)} {doing}."
+        if not channel.held:
+            yield f"To stop it: outagecast pause {incident}"
+
+
+def crowd(channel: ChannelReport, incident: str, zone: ZoneInfo) -> str:
+    """The same in one line."""
+    counts = channel.counts
+    told = [f"{counts.planned - counts.pending:,} of {people(counts.planned)}"]
+    told += [fast] if (fast := speed(channel.rate, channel.seconds_left)) else []
+    told += [f"{counts.refused:,} refused"] if counts.refused else []
+    line = f"{channel.channel}: {', '.join(told)}"
+    if held := channel.held:
+        at = clock(held.at, zone)
+        line += f". PAUSED at {at} by {printable(held.by)}: {printable(held.why)}. Next: outagecast resume {incident}"
+    return line
 
 
 def _has_more(channel: ChannelReport) -> bool:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from outagecast.cli import screen
 from outagecast.cli.signals import Interrupted, Signals
-from outagecast.cli.words import WORDS, of_people
+from outagecast.cli.words import WORDS, of_people, speed
 from outagecast.errors import PRECEDENCE, ConflictError, ExitCode, LedgerError, PlanError, Problem
+from outagecast.speed import LATELY, per_second, seconds_left
 from outagecast.text import printable
 
 if TYPE_CHECKING:
-    from outagecast.app import Control
+    from outagecast.control import Control
     from outagecast.events import Events
     from outagecast.lane import Progress
     from outagecast.report import ChannelReport, Report
 
 _EVERY = 15.0  # seconds between two lines about thousands of people, where nothing can be drawn over
+_MOST_REASONS = 3  # lines of why people were refused
+_MOST_KEPT = 100  # reasons that are counted
 _STOPPING = "stopping once what is under way has ended; Ctrl-C again to leave now"
 _SPARE = 4  # columns at the right, where the terminal puts its ^C: a line that wraps could not be drawn over
 _UNREADABLE = Problem("what is out cannot be read from the ledger", "post nothing by hand; later: outagecast resume")
@@ -49,7 +52,7 @@ def walk(
     ``channels`` are those known beforehand, ``bulk`` the names of all that reach people one by one. With ``tell``, a
     second Ctrl-C ends the process: at once, still holding the ledger, so that nobody else sends what is under way.
     """
-    from outagecast.app import Control
+    from outagecast.control import Control
 
     watch = _Watch(channels, bulk)
     control = Control(watch=watch.note, max_time=max_time)
@@ -116,16 +119,31 @@ class _Lane:
     since: float = 0.0  # of the attempt under way, on the monotonic clock
     reason: str = ""
     told: float = field(default_factory=time.monotonic)
+    refusals: Counter[str] = field(default_factory=Counter)  # of people, by reason
+    _lately: deque[tuple[float, int]] = field(default_factory=deque)  # how many people were told in each second
 
-    def words(self) -> tuple[str, str]:
-        """What to say of it now, and in which colour."""
+    def count(self, state: str, people: int, now: float) -> None:
+        """So many more people are told, or will not be."""
+        self.done[state] += people
+        if self._lately and now - self._lately[-1][0] < 1:
+            at, already = self._lately.pop()
+            self._lately.append((at, already + people))
+            return
+        self._lately.append((now, people))
+        while self._lately[0][0] < now - LATELY:
+            self._lately.popleft()
+
+    def words(self, now: float) -> tuple[str, str]:
+        """What to say of it at this moment of the monotonic clock, and in which colour."""
         if self.people:
             done = min(self.done.total(), self.planned) if self.planned else self.done.total()
             share = f"{done:,} of {self.planned:,}" if self.planned else f"{done:,}"
-            odd = {WORDS[state][0].lower(): count for state, count in self.done.items() if state not in _FINE and count}
-            return (f"{share}{''.join(f', {count:,} {word}' for word, count in odd.items())}", "cyan")
+            rate = per_second(self._lately, now)
+            fast = speed(rate, seconds_left(max(self.planned - done, 0), rate))
+            odd = {_word(state): count for state, count in self.done.items() if state not in _FINE and count}
+            return ", ".join([share, *([fast] if fast else []), *(f"{n:,} {word}" for word, n in odd.items())]), "cyan"
         if self.is_sending:
-            waited = time.monotonic() - self.since
+            waited = now - self.since
             return f"sending, {waited:.0f} s" if waited >= 2 else "sending", "cyan"
         if self.done:
             return WORDS[next(iter(self.done))]
@@ -133,6 +151,11 @@ class _Lane:
 
 
 _FINE = {"accepted", "verified", "unchanged"}
+
+
+def _word(state: str) -> str:
+    """What became of people, in small letters."""
+    return "not reached" if state == "failed" else WORDS[state][0].lower()
 
 
 class _Watch:
@@ -185,8 +208,10 @@ class _Watch:
             elif not lane.people:
                 lane.done = Counter({state: 1})
             elif state != "ready":  # which will be tried again
-                lane.done[state] += 1
+                lane.count(state, progress.count, now)
             lane.reason = progress.reason or ""
+            if lane.people and state == "failed" and (lane.reason in lane.refusals or len(lane.refusals) < _MOST_KEPT):
+                lane.refusals[lane.reason] += progress.count
             line = self._line(progress.channel, lane, now)
         if line and self._live is None:
             screen.note(line)
@@ -195,7 +220,7 @@ class _Watch:
         if lane.is_sending or (lane.people and now - lane.told < _EVERY):
             return None
         lane.told = now
-        words = lane.words()[0] if lane.people else lane.words()[0].lower()
+        words = lane.words(now)[0] if lane.people else lane.words(now)[0].lower()
         return f"{name}: {words}{f' ({lane.reason})' if lane.reason and not lane.people else ''}"
 
     def _screen(self) -> Any:
@@ -207,10 +232,14 @@ class _Watch:
         lines = []
         with self._mutex:
             for name, lane in self._lanes.items():
-                words, colour = lane.words()
+                words, colour = lane.words(time.monotonic())
                 line = Text(f"  {name:<{widest}}  ", no_wrap=True, overflow="ellipsis")
-                line.append(f"{words:<14}", colour).append(f"  {printable(lane.reason)}" if lane.reason else "")
+                reason = lane.reason if not lane.refusals else ""
+                line.append(f"{words:<14}", colour).append(f"  {printable(reason)}" if reason else "")
                 lines.append(line)
+                for why, count in lane.refusals.most_common(_MOST_REASONS):
+                    below = f"  {'':<{widest}}  {count:>7,} refused: {printable(why) or 'no reason given'}"
+                    lines.append(Text(below, "yellow", no_wrap=True, overflow="ellipsis"))
         if self._is_stopping:
             lines.append(Text(_STOPPING, "bold yellow", no_wrap=True))
         for line in lines:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from outagecast.errors import ExitCode
 
 if TYPE_CHECKING:
-    from outagecast.app import Control
+    from outagecast.control import Control
 
 _CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED, signal.SIGHUP: ExitCode.TERMINATED}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from outagecast.app import App, Watched
     from outagecast.promises import Course
     from outagecast.remind import Reminder
+    from outagecast.report import ChannelReport
 
 SCHEMA_VERSION = 1
 _EVERY = 5.0  # seconds between two looks into the ledger
@@ -71,6 +72,7 @@ class _Desk:
     incident: str | None
     stack: ExitStack
     notes: list[str] = field(default_factory=list)  # what went wrong with warning, the last few
+    crowds: Mapping[str, Sequence[ChannelReport]] = field(default_factory=dict)  # as last seen, by incident
 
     def __post_init__(self) -> None:
         self._rung: set[str] = set()
@@ -108,7 +110,9 @@ class _Desk:
         if _identity(self.app.ledger_path) != self._ledger:
             self.app.close()
             self.app = self._open()
-        return self.app.watched(self.incident)
+        seen = self.app.watched(self.incident)
+        self.crowds = seen.crowds
+        return seen
 
     def deadlines(self, courses: Sequence[Course]) -> list[Any]:
         """What is due so soon that somebody should hear of it."""
@@ -145,7 +149,7 @@ class _Desk:
 
     def stay(self, every: float) -> int:
         """Draw until somebody ends it: 130 or 143."""
-        from outagecast.app import Control
+        from outagecast.control import Control
 
         control = Control()
         live = screen.can_redraw(sys.stdout) and screen.is_unicode(sys.stdout)
@@ -201,6 +205,8 @@ class _Desk:
         for number, course in enumerate(sorted(courses, key=_urgency)):
             head = f"{course.incident}  update {course.newest.number}  {course.newest.status.value}"
             block = [click.style(head, bold=True), *matrix.lines(course, self.zone, columns)]
+            for channel in self.crowds.get(course.incident, ()):
+                block += screen.wrap(output.crowd(channel, course.incident, self.zone), columns)
             if left is not None and number and len(block) + 1 > left:
                 yield from screen.wrap(matrix.brief(course, self.zone), columns)
                 left -= 1
@@ -259,7 +265,9 @@ class _Plain:
 
     def show(self, desk: _Desk, seen: Watched, now: datetime) -> None:
         courses = [course.at(now) for course in seen.courses]
-        stands = ([(course.updates, course.rows) for course in courses], list(seen.warnings), list(desk.notes))
+        held = [(channel.channel, channel.held) for crowd in seen.crowds.values() for channel in crowd]
+        rows = [(course.updates, course.rows) for course in courses]
+        stands = (rows, held, list(seen.warnings), list(desk.notes))
         if stands == self._before:
             return
         is_first, self._before = self._before is None, stands

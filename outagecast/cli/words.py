@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
+    from outagecast.audience import Rows
     from outagecast.report import ChannelReport
 
 WORDS = {  # a delivery's state, and its colour
@@ -50,8 +51,27 @@ def people(count: int) -> str:
     return "1 person" if count == 1 else f"{count:,} people"
 
 
+def of_rows(rows: Rows) -> dict[str, int]:
+    """What became of an audience's rows that are nobody's to be told."""
+    return {
+        "not selected": rows.unselected,
+        "twice in the file": rows.duplicates,
+        "without an address": rows.without,
+        "of other countries": rows.elsewhere.total(),
+        "left out as bad": rows.bad,
+    }
+
+
 def seconds(count: int) -> str:
     """A wait as people say it."""
     if count < 120:
         return f"{count} s"
     return f"{count // 60} min" if count < 7200 else f"{count / 3600:.1f} h"
+
+
+def speed(rate: float | None, left: int | None) -> str:
+    """``1,840 a second, 5 min left``; empty where nobody can say."""
+    if not rate:
+        return ""
+    told = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+    return f"{told} a second{f', {seconds(left)} left' if left else ''}"
