@@ -17,14 +17,19 @@ import pytest
 from outagecast.errors import ExitCode
 from outagecast.rehearsal import Reply
 from tests.crash import oracle
-from tests.crash.cells import CHANNELS, THREAD, Cell, every_cell, sample
+from tests.crash.cells import BULK, CHANNELS, FREEZINGS, THREAD, Cell, every_cell, sample
 from tests.crash.desk import Desk, Forge
 from tests.crash.points import (
     AFTER_ANSWER,
+    AFTER_NOTE,
     AFTER_REQUEST,
+    ANSWER_NOTED,
     BEFORE_CONNECTING,
     BEFORE_FIRST_BYTE,
+    BULK_POINTS,
+    FREEZING,
     HALF_WAY,
+    REPLAY_POINTS,
     RESUME_POINTS,
     SEND_POINTS,
 )
@@ -100,15 +105,31 @@ def test_every_point_lies_on_the_way_of_every_channel(forges: Forges) -> None:
     assert missed(forges.play(cells)) == []
 
 
+def test_every_point_lies_on_the_way_of_many_people(forges: Forges) -> None:
+    cells = [Cell(channel, "ok", point) for channel in BULK for point in BULK_POINTS]
+    cells += [Cell(channel, "ok", FREEZING, arrival=arrival) for channel in BULK for arrival in range(2, FREEZINGS + 1)]
+    cells += [Cell("sms", "ok", point, "resume") for point in RESUME_POINTS]
+    cells += [Cell("email", "ok", point, "resume") for point in REPLAY_POINTS]
+
+    outcomes = forges.play(cells)
+
+    assert missed(outcomes) == []
+    assert broken_promises(outcomes) == []
+
+
 # -- controls: what is broken on purpose is found -------------------------------------------------------------------
 
 BROKEN = [
     (Cell("sms", "ok", AFTER_REQUEST, broken="record after the call"), "duplicate"),
     (Cell("sms", "reset_after", "before the record", broken="record after the call"), "duplicate"),
+    (Cell("sms", "ok", AFTER_REQUEST, broken="noted after the call"), "duplicate"),
+    (Cell("sms", "ok", HALF_WAY, arrival=2, broken="noted as taken before the call"), "loss"),
+    (Cell("email", "ok", BEFORE_FIRST_BYTE, broken="noted as taken before the call"), "loss"),
     (Cell("banner", "ok", BEFORE_CONNECTING, broken="mark before the call"), "loss"),
     (Cell("facebook", "ok", HALF_WAY, broken="mark before the call"), "loss"),
     (Cell("email", "ok", BEFORE_FIRST_BYTE, broken="mark before the call"), "loss"),
-    (Cell("sms", "hang_applied", "before unlocking", broken="a lost answer is a failure"), "duplicate"),
+    (Cell("sms", "ok", HALF_WAY, broken="mark before the call"), "loss"),
+    (Cell("sms", "hang_applied", "before the channel's unlocking", broken="a lost answer is a failure"), "duplicate"),
     (Cell("facebook", "ok", AFTER_ANSWER, broken="a lost answer is a failure"), "wrong word"),
     (Cell("x", "reset_before", AFTER_ANSWER, broken="doubt is not told"), "doubt untold"),
     (Cell("sms", "ok", AFTER_ANSWER, broken="doubt is sent again"), "duplicate"),
@@ -130,7 +151,15 @@ def test_the_sweep_finds_what_is_broken_on_purpose(forges: Forges) -> None:
 
 @pytest.mark.parametrize(
     ("point", "arrival"),
-    [("after the claim", 1), ("after the claim", 3), ("before the record", 2), ("before the record", 5)],
+    [
+        ("after the claim", 1),
+        ("after the claim", 3),
+        (AFTER_NOTE, 1),
+        (AFTER_NOTE, 2),
+        (ANSWER_NOTED, 1),
+        ("before the record", 2),
+        ("before the record", 5),
+    ],
 )
 def test_whatever_the_other_channels_were_doing_is_finished_too(desk: Desk, point: str, arrival: int) -> None:
     assert desk.run("announce", point=point, arrival=arrival)["ended"] == -signal.SIGKILL
@@ -215,6 +244,7 @@ def test_a_mail_whose_answer_was_lost_is_sent_twice_at_most_under_one_message_id
     first = desk.run("announce")
     check(desk, first)
     for _ in range(2):
+        desk.moved += 60
         check(desk, desk.run("resume"))
     last = desk.run("resume")
     check(desk, last)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from outagecast.channel import LookUp, OnDoubt
 from outagecast.ledger import Claimed, Entry, Event, Move
 from outagecast.model import DOUBTFUL, Delivery, Receipt, State
-from tests.crash.points import DoomedLedger
+from tests.crash.points import DoomedJournal, DoomedLedger
 
 
 class RecordAfter(DoomedLedger):
     """Writes nothing down before the call, as Alertmanager does: what is claimed is still ready on disk."""
+
+    _under_way: frozenset[int] = frozenset()
 
     def claim(self, incident: str, number: int, channel: str, now: datetime, by: str) -> Entry | None:
         entry = super().claim(incident, number, channel, now, by)
@@ -25,16 +27,22 @@ class RecordAfter(DoomedLedger):
         self._put(entry.id, entry.state)
         return super().move(entry, move, *rest)
 
-    def claim_window(self, *window: Any) -> list[Claimed]:
-        claimed = super().claim_window(*window)
-        for one in claimed:
-            self._put(one.id, State.READY)
-        return claimed
+    def claim_window(
+        self, incident: str, number: int, channel: str, most: int, now: datetime, by: str
+    ) -> list[Claimed]:
+        if self._under_way:
+            return []  # one window at a time: it would be the same one again
+        window = super().claim_window(incident, number, channel, most, now, by)
+        self._under_way = frozenset(claimed.id for claimed in window)
+        for claimed in window:
+            self._put(claimed.id, State.READY)
+        return window
 
-    def record_many(self, moves: Sequence[tuple[Claimed, Move]], *rest: Any) -> None:
+    def _record_many(self, moves: Sequence[tuple[Claimed, Move]], now: datetime, by: str) -> None:
         for claimed, _ in moves:
             self._put(claimed.id, State.ATTEMPTING)
-        super().record_many(moves, *rest)
+        super()._record_many(moves, now, by)
+        self._under_way -= {claimed.id for claimed, _ in moves}
 
     def _put(self, delivery: int, state: State) -> None:
         self._db.execute("UPDATE delivery SET state = ? WHERE id = ?", (state.value, delivery))
@@ -46,24 +54,32 @@ class MarkBefore(DoomedLedger):
     def claim(self, incident: str, number: int, channel: str, now: datetime, by: str) -> Entry | None:
         entry = super().claim(incident, number, channel, now, by)
         if entry:
-            self._db.execute("UPDATE delivery SET state = 'accepted', provider_id = 'soon' WHERE id = ?", (entry.id,))
+            self._mark_out(entry.id)
         return entry
 
     def move(self, entry: Entry, move: Move, *rest: Any) -> Any:
         if entry.state is State.ATTEMPTING:
-            self._db.execute("UPDATE delivery SET state = 'attempting' WHERE id = ?", (entry.id,))
+            self._unmark(entry.id)
         return super().move(entry, move, *rest)
 
-    def claim_window(self, *window: Any) -> list[Claimed]:
-        claimed = super().claim_window(*window)
-        for one in claimed:
-            self._db.execute("UPDATE delivery SET state = 'accepted', provider_id = 'soon' WHERE id = ?", (one.id,))
-        return claimed
+    def claim_window(
+        self, incident: str, number: int, channel: str, most: int, now: datetime, by: str
+    ) -> list[Claimed]:
+        window = super().claim_window(incident, number, channel, most, now, by)
+        for claimed in window:
+            self._mark_out(claimed.id)
+        return window
 
-    def record_many(self, moves: Sequence[tuple[Claimed, Move]], *rest: Any) -> None:
+    def _record_many(self, moves: Sequence[tuple[Claimed, Move]], now: datetime, by: str) -> None:
         for claimed, _ in moves:
-            self._db.execute("UPDATE delivery SET state = 'attempting' WHERE id = ?", (claimed.id,))
-        super().record_many(moves, *rest)
+            self._unmark(claimed.id)
+        super()._record_many(moves, now, by)
+
+    def _mark_out(self, delivery: int) -> None:
+        self._db.execute("UPDATE delivery SET state = 'accepted', provider_id = 'soon' WHERE id = ?", (delivery,))
+
+    def _unmark(self, delivery: int) -> None:
+        self._db.execute("UPDATE delivery SET state = 'attempting' WHERE id = ?", (delivery,))
 
 
 class LostMeansFailed(DoomedLedger):
@@ -71,17 +87,18 @@ class LostMeansFailed(DoomedLedger):
 
     def move(self, entry: Entry, move: Move, *rest: Any) -> Any:
         moved = super().move(entry, move, *rest)
-        self._fail(entry.id, move)
+        if move.event is Event.LOST:
+            self._fail(entry.id)
         return moved
 
-    def record_many(self, moves: Sequence[tuple[Claimed, Move]], *rest: Any) -> None:
-        super().record_many(moves, *rest)
+    def record_many(self, moves: Sequence[tuple[Claimed, Move]], now: datetime, by: str) -> None:
+        super().record_many(moves, now, by)
         for claimed, move in moves:
-            self._fail(claimed.id, move)
+            if move.event is Event.LOST:
+                self._fail(claimed.id)
 
-    def _fail(self, delivery: int, move: Move) -> None:
-        if move.event is Event.LOST:
-            self._db.execute("UPDATE delivery SET state = 'failed', attempted_at = NULL WHERE id = ?", (delivery,))
+    def _fail(self, delivery: int) -> None:
+        self._db.execute("UPDATE delivery SET state = 'failed', attempted_at = NULL WHERE id = ?", (delivery,))
 
 
 class DoubtUntold(DoomedLedger):
@@ -89,6 +106,24 @@ class DoubtUntold(DoomedLedger):
 
     def tallies(self, incident: str, number: int) -> list[Any]:
         return [item for item in super().tallies(incident, number) if item.state not in DOUBTFUL]
+
+
+class NoteAfter(DoomedJournal):
+    """Notes what begins only when the next thing happens: it is on the wire by then."""
+
+    _late: Sequence[str] = ()
+
+    def note(self, begun: Iterable[str], ended: Iterable[tuple[str, Move]]) -> None:
+        late, self._late = self._late, [*begun]
+        super().note(late, ended)
+
+
+class ReceiptBefore(DoomedJournal):
+    """Notes of what begins that it was taken."""
+
+    def note(self, begun: Iterable[str], ended: Iterable[tuple[str, Move]]) -> None:
+        taken = [(key, Move(Event.RECEIPT, receipt=Receipt("soon"))) for key in begun]
+        super().note((), [*taken, *ended])
 
 
 def _resend(adapter: Any) -> None:
@@ -111,6 +146,10 @@ LEDGERS: Mapping[str, type[DoomedLedger]] = {
     "mark before the call": MarkBefore,
     "a lost answer is a failure": LostMeansFailed,
     "doubt is not told": DoubtUntold,
+}
+JOURNALS: Mapping[str, type[DoomedJournal]] = {
+    "noted after the call": NoteAfter,
+    "noted as taken before the call": ReceiptBefore,
 }
 ADAPTERS: Mapping[str, Callable[[Any], None]] = {
     "doubt is sent again": _resend,

@@ -13,9 +13,12 @@ from tests.crash import oracle
 from tests.crash.desk import HANG, Desk, Forge
 from tests.crash.oracle import Violation
 from tests.crash.points import (
-    AFTER_ANSWER,
+    AFTER_REQUEST,
+    ANSWER_NOTED,
     BEFORE_CONNECTING,
-    BEFORE_FIRST_BYTE,
+    BULK_POINTS,
+    BULK_UNTOUCHED,
+    FREEZING,
     REPLAY_POINTS,
     RESUME_POINTS,
     SEND_POINTS,
@@ -23,6 +26,7 @@ from tests.crash.points import (
 )
 
 CHANNELS = ("x", "facebook", "sms", "email", "banner")
+BULK = ("sms", "email")  # many people over few lines, driven by outagecast/bulk.py
 THREAD = "thread"  # two posts on X, the second below the first; it has the stand-in to itself
 STAND_INS = {"x": "x", THREAD: "x", "facebook": "facebook", "sms": "twilio", "email": "smtp"}
 
@@ -77,12 +81,7 @@ BEHAVIOURS = {
     "email": MAIL_BEHAVIOURS,
     "banner": FILE_BEHAVIOURS,
 }
-# Of the second recipient or post, who may go over the first one's connection.
-SECOND_POINTS = [
-    point for point in SEND_POINTS[SEND_POINTS.index("before the claim") : -1] if point != BEFORE_CONNECTING
-]
-# Many people are claimed and recorded together; of each one the request and its answer are on the wire.
-WIRE_POINTS = SEND_POINTS[SEND_POINTS.index(BEFORE_FIRST_BYTE) : SEND_POINTS.index(AFTER_ANSWER) + 1]
+FREEZINGS = 4  # transactions of writing people down: emptying, the people, their addresses, the seal
 LATER = (60.0, 360.0, 360.0, 720.0, 720.0, 720.0)  # seconds before each resume: at once, then past settle times
 
 
@@ -117,14 +116,35 @@ def every_cell() -> Iterator[Cell]:
     """The whole sweep."""
     for channel in (*CHANNELS, THREAD):
         for behaviour in BEHAVIOURS[channel]:
-            for point in SEND_POINTS:
+            for point in send_points(channel):
                 yield Cell(channel, behaviour, point)
             for point in REPLAY_POINTS if channel == "email" else RESUME_POINTS:
                 if channel != "banner" or not point.endswith("question"):
                     yield Cell(channel, behaviour, point, "resume")
             if channel in {"sms", "email", THREAD}:
-                for point in SECOND_POINTS if channel == THREAD else WIRE_POINTS:
+                for point in second_points(channel):
                     yield Cell(channel, behaviour, point, arrival=2)
+        if channel in BULK:
+            for arrival in range(2, FREEZINGS + 1):
+                yield Cell(channel, "ok", FREEZING, arrival=arrival)
+
+
+def send_points(channel: str) -> tuple[str, ...]:
+    """From the first to the last moment of an announcement on a channel."""
+    return BULK_POINTS if channel in BULK else SEND_POINTS
+
+
+def second_points(channel: str) -> list[str]:
+    """Of the second recipient or post, who goes over the first one's connection, recorded apart."""
+    once = {BEFORE_CONNECTING, ANSWER_NOTED, "before the channel's unlocking", "before unlocking"}
+    points = send_points(channel)
+    return [point for point in points[points.index("before the claim") :] if point not in once]
+
+
+def leaves_nothing(cell: Cell) -> bool:
+    """Whether nobody can have got anything by then, which the next run must know."""
+    untouched = BULK_UNTOUCHED if cell.channel in BULK else UNTOUCHED
+    return cell.run == "announce" and cell.point in untouched and (cell.arrival == 1 or cell.point == FREEZING)
 
 
 def sample() -> Iterator[Cell]:
@@ -156,8 +176,8 @@ def play(cell: Cell, forge: Forge) -> Outcome:
                 said = desk.run("announce", point=cell.point, arrival=cell.arrival, **job)
                 _note(desk, outcome, said)
             else:
-                # Of many people an answer that was heard is in the journal, so that no doubt would be left to resume.
-                point = AFTER_ANSWER if cell.channel in {"sms", "email"} else "before the record"
+                # Of many people an answer that was heard is in the journal: what leaves doubt is a request without one.
+                point = AFTER_REQUEST if cell.channel in BULK else "before the record"
                 _note(desk, outcome, desk.run("announce", point=point, **job), is_last=False)
                 desk.moved += 600
                 said = desk.run("resume", point=cell.point, **job)
@@ -176,8 +196,9 @@ def _to_quiet(desk: Desk, outcome: Outcome, job: dict[str, Any], said: dict[str,
         if _is_quiet(before, said):
             break
     cell = outcome.cell
-    nothing_left = cell.run == "announce" and cell.point in UNTOUCHED and cell.arrival == 1
-    smooth = cell.behaviour in {"ok", "folder_missing"} and (cell.channel in {"email", "banner"} or nothing_left)
+    smooth = cell.behaviour in {"ok", "folder_missing"} and (
+        cell.channel in {"email", "banner"} or leaves_nothing(cell)
+    )
     # A mail may be cut short twice, once by each of two kills.
     smooth = smooth and not (cell.channel == "email" and cell.run == "resume")
     outcome.violations += oracle.finished(desk, said, smooth=smooth)

@@ -114,8 +114,9 @@ class Desk:
         stand_ins = self.providers.config(self.site)
         stand_ins["thread"] = {**stand_ins["x"], "thread": True}
         channels = {name: it for name, it in stand_ins.items() if name in self.channels}
-        if "email" in channels:
-            channels["email"]["connections"] = 1
+        for name in {"email"} | ({"sms"} if len(channels) == 1 else set()):  # else two texts are under way at once
+            if name in channels:
+                channels[name]["connections"] = 1
         config = {
             "organisation": {"name": "Example Bank", "timezone": "UTC", "status_page": "https://status.example.com"},
             "ledger": "sqlite:///outagecast.db",

@@ -30,7 +30,7 @@ from outagecast.errors import OutagecastError
 from outagecast.ledger import Event, every_entry
 from outagecast.model import State
 from tests.crash import broken
-from tests.crash.points import DoomedLedger, Points, arm, doomed_adapter
+from tests.crash.points import DoomedJournal, DoomedLedger, Points, arm, doomed_adapter
 
 Job = dict[str, Any]
 LONGEST = 60.0  # seconds for one child, after which it is a hang
@@ -66,7 +66,7 @@ def run(job: Job) -> dict[str, Any]:
     folder, points = Path(job["folder"]), Points(job.get("point"), job.get("arrival", 1))
     os.environ.update(job["env"])
     deadline, variant = job.get("deadline"), job.get("broken", "")
-    arm(points, deadline, job.get("fault"))
+    arm(points, deadline, job.get("fault"), broken.JOURNALS.get(variant, DoomedJournal))
 
     def create(config: Any) -> Any:
         adapter = doomed_adapter(config, points, deadline)
@@ -125,7 +125,15 @@ def warm(folder: Path) -> None:
     for kind in ("x", "facebook", "twilio_sms", "smtp", "banner"):
         for module in registry.channel_class(kind).imports:
             importlib.import_module(module)
-    for module in ("tweepy", "twilio.rest", "outagecast.deliver", "outagecast.cli.announce", "outagecast.cli.incident"):
+    for module in (
+        "tweepy",
+        "twilio.rest",
+        "outagecast.deliver",
+        "outagecast.http_conversation",
+        "outagecast.smtp_conversation",
+        "outagecast.cli.announce",
+        "outagecast.cli.incident",
+    ):
         importlib.import_module(module)
     Doomed(load(folder / "outagecast.yaml"), "ana@desk").prepare(message.load(folder / "incident.yaml"))
 
