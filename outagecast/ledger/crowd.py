@@ -253,9 +253,9 @@ class Crowd(SuppressionList):
                 return []
             self._db.execute(
                 "UPDATE delivery SET state = 'attempting', reason = NULL, code = NULL, not_before = NULL,"
-                " changed_at = ?1, attempts = attempts + 1, attempted_at = coalesce(attempted_at, ?1)"
-                " WHERE id IN (SELECT value FROM json_each(?2))",
-                (stamp(now), json.dumps([row[0] for row in rows])),
+                " changed_at = :now, attempts = attempts + 1, attempted_at = coalesce(attempted_at, :now)"
+                " WHERE id IN (SELECT value FROM json_each(:ids))",
+                {"now": stamp(now), "ids": json.dumps([row[0] for row in rows])},
             )
             self._insert("window", {"batch": batch, "at": stamp(now), "by": by, "count": len(rows)})
             about = self._about(incident, number, channel)

@@ -84,8 +84,9 @@ class Purging(Store):
         """Whatever is settled or revived later cannot be sent: its address is gone. Between which ids they are."""
         with self._transaction():
             self._db.execute(
-                "UPDATE batch SET purged_at = ?1, expires_at = min(coalesce(expires_at, ?1), ?1) WHERE id = ?2",
-                (stamp(now), batch),
+                "UPDATE batch SET purged_at = :now, expires_at = min(coalesce(expires_at, :now), :now)"
+                " WHERE id = :batch",
+                {"now": stamp(now), "batch": batch},
             )
         row = self._db.execute("SELECT min(id) - 1, max(id) FROM delivery WHERE batch = ?", (batch,)).fetchone()
         return row[0], row[1]

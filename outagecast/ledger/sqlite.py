@@ -263,8 +263,8 @@ class SqliteLedger(Crowd, Purging):
         """What is still queued of a false alarm must never go out; of a million the first are called off at once."""
         for batch in self._before(update):
             self._db.execute(
-                "UPDATE batch SET expires_at = ?1 WHERE id = ?2 AND coalesce(expires_at, ?1) >= ?1",
-                (stamp(update.opened_at), batch),
+                "UPDATE batch SET expires_at = :at WHERE id = :batch AND coalesce(expires_at, :at) >= :at",
+                {"at": stamp(update.opened_at), "batch": batch},
             )
             self._change_unsent(batch, [_taken_back(update)], update.opened_at, update.opened_by)
 
