@@ -11,16 +11,10 @@ from typing import IO, Literal, NamedTuple, cast
 from outagecast import audience, csv_form
 from outagecast.errors import AudienceError, Problem
 from outagecast.ledger import Ledger, Suppression
+from outagecast.plan import SUPPRESSED
 from outagecast.text import clean
 
 COLUMNS = ("address", "kind", "why", "at", "source")
-WHYS = {  # why somebody is on it
-    "stop": "answered STOP",
-    "unsubscribed": "unsubscribed",
-    "bounce": "the address does not exist any more",
-    "complaint": "complained",
-    "asked": "asked us",
-}
 _AT_ONCE = 1000  # rows that are kept together
 _MOST_BAD = 1000  # rows; with more it is another kind of file
 _MOST_SHOWN = 20
@@ -92,8 +86,8 @@ class _Rows:
         address = audience.normal(given, kind)
         if address is None:
             raise ValueError(f'"{clean(given, most=60)}" is not a valid {kind}; like +61491570156 or ana@example.com')
-        if why not in WHYS:
-            raise ValueError(f'"{clean(why, most=60)}" is no reason; one of {", ".join(WHYS)}')
+        if why not in SUPPRESSED:
+            raise ValueError(f'"{clean(why, most=60)}" is no reason; one of {", ".join(SUPPRESSED)}')
         source = clean(row.get("source", "") or self._path.name, most=_MOST_SOURCE)
         return Suppression(address, kind, why, self._at(row.get("at", "")), source)
 
