@@ -389,10 +389,6 @@ class Ledger(Protocol):
         """Why people were refused for their own reason, the most frequent first: a few, and the rest together."""
         ...
 
-    def claimed_since(self, incident: str, number: int, channel: str, since: datetime) -> int:
-        """How many deliveries were claimed in windows since then: what is sent by another process now, and how fast."""
-        ...
-
     def told(self, incident: str, channel: str) -> Iterator[Told]:
         """Everybody of a channel who carries, or may carry, something of an incident, or was refused it.
 

@@ -306,15 +306,6 @@ class Crowd(SuppressionList):
                     self._suppress(claimed.id, claimed.delivery.target, move.suppress, now)
 
     @guarded
-    def claimed_since(self, incident: str, number: int, channel: str, since: datetime) -> int:
-        row = self._db.execute(
-            'SELECT coalesce(sum(w.count), 0) FROM "window" w JOIN batch b ON b.id = w.batch'  # noqa: S608
-            f" WHERE {_IT} AND w.at >= ?",
-            (incident, number, channel, stamp(since)),
-        ).fetchone()
-        return int(row[0])
-
-    @guarded
     def windows(self, incident: str, number: int, channel: str, since: datetime) -> list[tuple[datetime, int]]:
         rows = self._db.execute(
             'SELECT w.at, w.count FROM "window" w JOIN batch b ON b.id = w.batch'  # noqa: S608 - our own words

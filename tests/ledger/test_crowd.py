@@ -259,8 +259,8 @@ def test_what_happened_to_a_window_is_written_down_with_what_was_said_of_it(ledg
     assert (entries["b"].state, entries["b"].refused, entries["b"].code) == (State.FAILED, True, "21211")
     assert (entries["c"].state, entries["c"].reason) == (State.IN_DOUBT, "no answer")
     assert history(ledger) == ["refused", "lost"]  # the window's own line tells of the others
-    assert ledger.claimed_since(*WHERE, NOW) == 4
-    assert ledger.claimed_since(*WHERE, NOW + MINUTE) == 0
+    assert sum(count for _, count in ledger.windows(*WHERE, NOW)) == 4
+    assert sum(count for _, count in ledger.windows(*WHERE, NOW + MINUTE)) == 0
 
 
 def test_of_several_outcomes_all_are_written_down_or_none(ledger: SqliteLedger) -> None:
