@@ -25,6 +25,7 @@ _URLSAFE = str.maketrans("+/", "-_")
 
 _revealed: set[str] = set()  # in every spelling
 _passing: deque[frozenset[str]] = deque(maxlen=32)  # signatures of the last calls, which are good for one call each
+_forms: list[tuple[str, ...]] = [()]  # one entry: all of them, the longest first
 _variables: set[str] = set()  # the environment's, that a reference names
 _lock = threading.Lock()
 
@@ -121,13 +122,12 @@ def remember(value: str, *, is_passing: bool = False) -> None:
             _passing.append(forms)
         else:
             _revealed.update(forms)
+        _forms[0] = tuple(sorted(_revealed.union(*_passing), key=len, reverse=True))
 
 
 def redact(text: str) -> str:
     """``text`` with every secret revealed so far replaced by ``***``."""
-    with _lock:
-        forms = sorted(_revealed.union(*_passing), key=len, reverse=True)
-    for form in forms:
+    for form in _forms[0]:
         text = text.replace(form, MASK)
     return text
 

@@ -56,6 +56,7 @@ def no_secrets_of_other_tests() -> Iterator[None]:
     yield
     secret._revealed.clear()
     secret._passing.clear()
+    secret._forms[0] = ()
 
 
 @pytest.fixture
