@@ -422,6 +422,47 @@ def test_half_a_reply_is_none() -> None:
     assert isinstance(talk.results[ANA.target], Uncertain)
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        b"250 2.0.0 Ok: queued as 4F1C2\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 Go on\r\n",
+        b"250 \r\n250 \r\n250 \r\n354 \r\n",
+        b"250\r\n250\r\n250\r\n354\r\n",
+        b"250 Ok\n250 Ok\n250 Ok\n354 Go on\n",
+        b"250 a\rb\r\n250 c\rd\r\n250 e\r\n354 f\r\r\n",
+        b"255 for ben@example.org\r\n259 Ok\r\n251 will forward\r\n355 Go on\r\n",
+        b"250-2.0.0 Ok:\r\n250 queued\r\n250 Ok\r\n250 Ok\r\n354 Go on\r\n",
+        b"250 Ok\r\n250-Ok\r\n250 Ok\r\n250 Ok\r\n354 Go on\r\n",
+        b"250 Ok\r\n250 Ok\r\n550 5.1.1 unknown\r\n554 no recipients\r\n",
+        b"250 Ok\r\n250 Ok\r\n550 5.1.1 unknown\r\n354 Go on\r\n",
+        b"250 Ok\r\n250 Ok\r\n450 4.2.1 later\r\n354 Go on\r\n",
+        b"250 Ok\r\n421 closing\r\n",
+        b"250 Ok\r\n250 Ok\r\n250 Ok\r\n354 Go on\r\n250 unasked\r\n",
+        b"250 Ok\r\n250 Ok\r\n250 Ok\r\n254 what\r\n",
+        b"251 Ok\r\n299 Ok\r\n250 Ok\r\n354 Go on\r\n",
+        b"199 Ok\r\n250 Ok\r\n250 Ok\r\n354 Go on\r\n",
+        b"2x0 Ok\r\n250 Ok\r\n250 Ok\r\n354 Go on\r\n",
+        b"354 Ok\r\n250 Ok\r\n250 Ok\r\n354 Go on\r\n",
+        b"451 later\r\n250 Ok\r\n250 Ok\r\n354 Go on\r\n",
+        b"250 Ok\r\n250 " + b"a" * 9000 + b"\r\n250 Ok\r\n354 Go on\r\n",
+    ],
+)
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_what_is_heard_at_once_means_what_it_means_byte_by_byte(answers: bytes, first: int) -> None:
+    def heard(pieces: Iterable[bytes]) -> list[object]:
+        conversation = opened()
+        conversation.take(ANA)
+        conversation.incoming(Relay().hears(conversation.outgoing().data)[: -1 if first == 2 else None])
+        conversation.outgoing()
+        if first < 3:
+            conversation.take(CROWD[1])
+            conversation.outgoing()
+        outcomes = [(one.target, str(result)) for piece in pieces for one, result in conversation.incoming(piece)]
+        return [outcomes, conversation.outgoing(), conversation.is_over, conversation.room, conversation.is_settled]
+
+    assert heard([answers]) == heard(answers[at : at + 1] for at in range(len(answers)))
+
+
 def test_a_relay_that_does_not_stop_talking_is_not_listened_to() -> None:
     for flood in (b"2" * (LONGEST_LINE + 2), b"250-" + b"x" * 500 + b"\r\n"):
         conversation = opened()
