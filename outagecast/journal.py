@@ -168,10 +168,11 @@ class Evidence:
 
 def _line(key: str, move: Move) -> str:
     receipt = move.receipt
+    if receipt and move.event is Event.RECEIPT:
+        url = "null" if receipt.url is None else _quoted(receipt.url)
+        detail = "null" if receipt.detail is None else _quoted(receipt.detail)
+        return f'["{key}","receipt",{_quoted(receipt.provider_id)},{url},{detail}]\n'
     took = (receipt.provider_id, receipt.url, receipt.detail) if receipt else ()
-    if move.event is Event.RECEIPT:
-        told = ",".join("null" if word is None else _quoted(word) for word in took)
-        return f'["{key}","receipt",{told}]\n'
     due = move.not_before and move.not_before.isoformat()
     return f"{json.dumps((key, move.event, move.reason, move.code, move.refused, due, move.suppress, *took))}\n"
 

@@ -34,14 +34,23 @@ def parse_address(text: str) -> str:
     Strict, because smtplib sends to the first of several, and tidies up what it does not understand.
     """
     local, _, domain = text.rpartition("@")
+    host = _host(domain)
+    if not _LOCAL.fullmatch(local):
+        raise ValueError("not one plain address")
+    return f"{local}@{host}"
+
+
+@lru_cache(maxsize=1024)
+def _host(domain: str) -> str:
+    """A domain in ASCII, and in small letters: most people's are a few. Raises ValueError."""
     host = domain.lower()
     if not host.isascii():
         host = host.encode("idna").decode("ascii")
         if host.encode("ascii").decode("idna") != domain.lower():
             raise ValueError("the old IDNA names another domain here, such as strasse for straße")
-    if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(host):
+    if not _DOMAIN.fullmatch(host):
         raise ValueError("not one plain address")
-    return f"{local}@{host}"
+    return host
 
 
 def parse_mailbox(text: str) -> tuple[str, str]:

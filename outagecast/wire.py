@@ -11,9 +11,9 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from ssl import SSLWantReadError, SSLWantWriteError
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from outagecast.channel import Line, Outcome
 from outagecast.lane import outcome, words_of
@@ -22,9 +22,6 @@ from outagecast.model import Delivery
 _READ = 65_536  # bytes taken at once: more than a TLS record, so that none is left where no select sees it
 _LATER = (BlockingIOError, SSLWantReadError, SSLWantWriteError)
 _IN, _OUT = selectors.EVENT_READ, selectors.EVENT_WRITE
-
-
-T = TypeVar("T")
 
 
 class Wire:
@@ -121,12 +118,14 @@ class Exchange:
     def take(self, wire: Wire, delivery: Delivery) -> Exception | None:
         """Give a line a delivery; the error where it does not take it."""
         self._touched.add(wire)
-        error = outcome(wire.conversation.take, delivery)
-        if error is None:
-            wire.held += 1
-            if wire.held == 1:
-                wire.since = time.monotonic()
-        return error
+        try:
+            wire.conversation.take(delivery)
+        except Exception as error:  # noqa: BLE001 - as ``outcome``, which costs more than it takes
+            return error
+        wire.held += 1
+        if wire.held == 1:
+            wire.since = time.monotonic()
+        return None
 
     def rest(self, wire: Wire) -> None:
         """Put a line among the free ones if it has room, or hang up where nothing more can be said on it."""
@@ -145,10 +144,12 @@ class Exchange:
         for wire in self._touched:
             if not wire.is_open or wire.unsent:
                 continue
-            said = outcome(wire.conversation.outgoing)
-            if isinstance(said, Exception):
-                self._end(wire, "", said)
-            elif said.data:
+            try:
+                said = wire.conversation.outgoing()
+            except Exception as error:  # noqa: BLE001
+                self._end(wire, "", error)
+                continue
+            if said.data:
                 wire.unsent = said.data
                 begins += said.begins
                 self._speaking.append(wire)
@@ -216,9 +217,10 @@ class Exchange:
         if not data:
             self._end(wire, "the connection was closed")
             return
-        said = outcome(_all, wire.conversation.incoming, data)
-        if isinstance(said, Exception):
-            self._end(wire, "", said)
+        try:
+            said = [*wire.conversation.incoming(data)]  # it may say them one by one, and fail in the middle
+        except Exception as error:  # noqa: BLE001
+            self._end(wire, "", error)
         else:
             self._heard.append(Heard(wire, said))
 
@@ -240,7 +242,7 @@ class Exchange:
 
     def _end(self, wire: Wire, why: str, bug: Exception | None = None) -> None:
         self._hang_up(wire)
-        said = outcome(_all, wire.conversation.broken, why) if bug is None else bug
+        said = outcome(lambda: [*wire.conversation.broken(why)]) if bug is None else bug
         bug = said if isinstance(said, Exception) else None
         self._heard.append(Heard(wire, [] if isinstance(said, Exception) else said, has_ended=True, bug=bug))
 
@@ -250,7 +252,3 @@ class Exchange:
             self.wires.discard(wire)
             self._selector.unregister(wire.socket)
             wire.socket.close()
-
-
-def _all(listen: Callable[[T], Iterable[Outcome]], said: T) -> list[Outcome]:
-    return [*listen(said)]  # it may say them one by one, and fail in the middle
