@@ -32,6 +32,7 @@ from outagecast.model import State, Variant
 from outagecast.rehearsal import Providers
 from outagecast.roll import Group
 from outagecast.transitions import TRANSITIONS
+from tests.tallied import miscounted
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -57,6 +58,14 @@ def no_secrets_of_other_tests() -> Iterator[None]:
     secret._revealed.clear()
     secret._passing.clear()
     secret._forms[0] = ()
+
+
+@pytest.fixture(autouse=True)
+def counts_of_every_ledger(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test did to a ledger, its counts are those of its rows."""
+    yield
+    for path in request.node.funcargs.get("tmp_path", Path("none")).rglob("outagecast.db"):
+        assert miscounted(path) == []
 
 
 @pytest.fixture

@@ -26,14 +26,15 @@ from outagecast.ledger import (
     Update,
 )
 from outagecast.ledger.disk import explain, real
-from outagecast.ledger.rows import key_of, maybe, moment, stamp
-from outagecast.ledger.store import IS_NEWEST, SLICE, guarded
+from outagecast.ledger.rows import Keys, maybe, moment, stamp
+from outagecast.ledger.store import IS_NEWEST, ITS_OWN, RARE, SLICE, guarded
 from outagecast.ledger.suppression import SuppressionList
 from outagecast.model import DOUBTFUL, PUBLISHED, SECOND, Delivery, Receipt, State, Status, posts
 from outagecast.text import clean
 from outagecast.transitions import TRANSITIONS
 
 _CARRYING = PUBLISHED | DOUBTFUL
+_AT_ONCE = 100  # receipts in one statement
 _MOST_REASONS = 10  # why people were refused, one by one; the rest together
 _OTHER = "other reasons"
 _IT = " incident = ? AND number = ? AND channel = ?"
@@ -44,10 +45,9 @@ _THREAD = """(SELECT p.provider_id FROM batch e CROSS JOIN recipient r ON r.batc
       AND r.target = d.target AND r.language = d.language AND p.provider_id IS NOT NULL AND p.state <> 'missing'
     ORDER BY e.number DESC LIMIT 1)"""
 
-# Whoever is in it twice is told once.
-_TWICE = """DELETE FROM delivery WHERE batch = ? AND NOT EXISTS (SELECT 1 FROM recipient r
-    WHERE r.batch = delivery.batch AND r.target = delivery.target AND r.language = delivery.language
-      AND r.delivery = delivery.id)"""
+_TWICE = f"""DELETE FROM delivery WHERE id IN (SELECT d.id FROM batch b CROSS JOIN delivery d ON {ITS_OWN}
+    WHERE b.id = ? AND NOT EXISTS (SELECT 1 FROM recipient r WHERE r.batch = d.batch AND r.target = d.target
+      AND r.language = d.language AND r.delivery = d.id)) RETURNING state"""  # noqa: S608 - our own words
 
 
 class _Row(NamedTuple):
@@ -75,31 +75,26 @@ class Crowd(SuppressionList):
         while self._empty(batch):
             pass
         words = self._variants_of(update, channel)
-        at, expires_at, rest, unequal = stamp(update.opened_at), None, iter(openings), 0
+        at, expires_at, rest = stamp(update.opened_at), None, iter(openings)
+        counts, unequal = Counter[State](), 0
         while some := list(itertools.islice(rest, SLICE)):
             expires_at = some[0].expires_at
             rows = [
                 (batch, target, language, words[language], state.value, reason, stamp(attempted_at), edits, at)
                 for _, target, language, state, reason, _, attempted_at, edits in some
             ]
-            self._write(
-                update,
-                channel,
-                "INSERT INTO delivery"
-                " (batch, target, language, variant, state, reason, attempted_at, edits, changed_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            self._write_deliveries(update, channel, batch, rows)
             unequal += len(rows)
+            counts.update(opening.state for opening in some)
         for page in self._by_address(batch):
-            self._write(update, channel, "INSERT INTO recipient VALUES (?, ?, ?, ?)", page)
+            self._write_recipients(update, channel, page)
             unequal -= len(page)
         if unequal:
-            self._write(update, channel, _TWICE, [(batch,)])
+            counts -= self._strike_out_twice(update, channel, batch)
         same = f"AND EXISTS (SELECT 1 FROM recipient r WHERE r.batch = {batch:d} AND r.target = d.target)"  # noqa: S608
         for older in self._older(update, channel):
             self._sweep(older, Move(Event.SUPERSEDED), update.opened_at, update.opened_by, same)
-        self._finish(update, channel, batch, expires_at)
+        self._finish(update, channel, batch, expires_at, counts)
 
     @guarded
     def is_frozen(self, incident: str, number: int, channel: str) -> bool:
@@ -128,7 +123,9 @@ class Crowd(SuppressionList):
         with self._unsynced(), self._transaction():
             self._delete_recipients(batch)
             return self._db.execute(
-                "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE batch = ? LIMIT ?)", (batch, SLICE)
+                "DELETE FROM delivery WHERE id IN"  # noqa: S608 - our own words
+                f" (SELECT d.id FROM batch b CROSS JOIN delivery d ON {ITS_OWN} WHERE b.id = ? LIMIT ?)",
+                (batch, SLICE),
             ).rowcount
 
     @guarded
@@ -140,11 +137,32 @@ class Crowd(SuppressionList):
         return {row["language"]: row["id"] for row in rows}
 
     @guarded
-    def _write(self, update: Update, channel: str, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    def _write_deliveries(self, update: Update, channel: str, batch: int, rows: Sequence[tuple[object, ...]]) -> None:
         """A slice of them. A power loss may undo it: it counts for nothing before all are there."""
         with self._unsynced(), self._transaction():
             self._require_newest(update, channel)
-            self._db.executemany(statement, rows)
+            self._db.executemany(
+                "INSERT INTO delivery"
+                " (batch, target, language, variant, state, reason, attempted_at, edits, changed_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            last = self._db.execute("SELECT last_insert_rowid()").fetchone()[0]
+            self._reach(batch, last - len(rows) + 1, last)
+
+    @guarded
+    def _write_recipients(self, update: Update, channel: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """A slice of them, in the same way."""
+        with self._unsynced(), self._transaction():
+            self._require_newest(update, channel)
+            self._db.executemany("INSERT INTO recipient VALUES (?, ?, ?, ?)", rows)
+
+    @guarded
+    def _strike_out_twice(self, update: Update, channel: str, batch: int) -> Counter[State]:
+        """Whoever is in it twice is told once; in which states those were that are not told."""
+        with self._unsynced(), self._transaction():
+            self._require_newest(update, channel)
+            return Counter(State(state) for (state,) in self._db.execute(_TWICE, (batch,)).fetchall())
 
     def _require_newest(self, update: Update, channel: str) -> None:
         newer = self._db.execute(
@@ -163,8 +181,9 @@ class Crowd(SuppressionList):
             # Another connection, since all others would wait for the sorting; the table is in a file without a name.
             with closing(sqlite3.connect(f"{real(self.path).as_uri()}?mode=ro", uri=True, timeout=10)) as own:
                 own.execute(
-                    "CREATE TEMP TABLE sorted AS SELECT target, language, min(id) AS delivery"
-                    " FROM main.delivery WHERE batch = ? GROUP BY target, language",
+                    "CREATE TEMP TABLE sorted AS SELECT d.target, d.language, min(d.id) AS delivery"  # noqa: S608
+                    f" FROM main.batch b CROSS JOIN main.delivery d ON {ITS_OWN} WHERE b.id = ?"
+                    " GROUP BY d.target, d.language",
                     (batch,),
                 )
                 last = 0
@@ -186,10 +205,14 @@ class Crowd(SuppressionList):
         return [row["id"] for row in rows]
 
     @guarded
-    def _finish(self, update: Update, channel: str, batch: int, expires_at: datetime | None) -> None:
+    def _finish(
+        self, update: Update, channel: str, batch: int, expires_at: datetime | None, counts: Counter[State]
+    ) -> None:
         with self._transaction():
             self._require_newest(update, channel)
             self._seal(batch, update.opened_at, expires_at)
+            for state, count in counts.items():
+                self._count(batch, state, count)
 
     def _seal(self, batch: int, at: datetime, expires_at: datetime | None) -> None:
         """Note that all of a batch is there."""
@@ -258,8 +281,10 @@ class Crowd(SuppressionList):
                 {"now": stamp(now), "ids": json.dumps([row[0] for row in rows])},
             )
             self._insert("window", {"batch": batch, "at": stamp(now), "by": by, "count": len(rows)})
+            self._count(batch, State.READY, -len(rows))
+            self._count(batch, State.ATTEMPTING, len(rows))
             about = self._about(incident, number, channel)
-        return [about.claimed(row, now) for row in rows]
+        return about.claimed(rows, now)
 
     def _about(self, incident: str, number: int, channel: str) -> _About:
         row = self._db.execute(
@@ -273,7 +298,8 @@ class Crowd(SuppressionList):
         )
         words = {id_: (posts(json.loads(parts))[""], digest) for id_, parts, digest in variants}
         opened_at, expires_at = moment(row["opened_at"]), maybe(row["expires_at"])
-        return _About(incident, number, channel, Status(row["status"]), opened_at, expires_at, words)
+        keys = Keys(incident, number, channel)
+        return _About(incident, number, Status(row["status"]), opened_at, expires_at, words, keys)
 
     @guarded
     def record_many(self, moves: Sequence[tuple[Claimed, Move]], now: datetime, by: str) -> None:
@@ -285,25 +311,36 @@ class Crowd(SuppressionList):
             self._record_many(moves, now, by)
 
     def _record_many(self, moves: Sequence[tuple[Claimed, Move]], now: datetime, by: str) -> None:
-        at, accepted = stamp(now), TRANSITIONS[State.ATTEMPTING, Event.RECEIPT].value
         receipts: list[tuple[object, ...]] = []
         with self._unsynced(), self._transaction():
             for claimed, move in moves:
                 if move.event is Event.RECEIPT:  # of a million, nearly all: the claim's line of history tells of it
                     its = move.receipt
-                    said = (its.provider_id, its.url, its.detail) if its else (None, None, None)
-                    receipts.append((accepted, at, *said, claimed.id))
+                    receipts.append((claimed.id, *((its.provider_id, its.url, its.detail) if its else (None,) * 3)))
                 else:
                     self._change([claimed.id], State.ATTEMPTING, move, now, by)
-            changed = self._db.executemany(
-                "UPDATE delivery SET state = ?, changed_at = ?, provider_id = ?, url = ?, detail = ?"
-                " WHERE id = ? AND state = 'attempting'",
-                receipts,
-            ).rowcount
-            self._require_all(max(changed, 0), len(receipts))
+            if receipts:
+                self._accept(receipts, now)
             for claimed, move in moves:
                 if move.suppress:
                     self._suppress(claimed.id, claimed.delivery.target, move.suppress, now)
+
+    def _accept(self, receipts: Sequence[tuple[object, ...]], now: datetime) -> None:
+        """What the provider took, all of one batch: id, provider_id, url and detail."""
+        to, changed = TRANSITIONS[State.ATTEMPTING, Event.RECEIPT], 0
+        batch = self._db.execute("SELECT batch FROM delivery WHERE id = ?", receipts[0][:1]).fetchone()["batch"]
+        for start in range(0, len(receipts), _AT_ONCE):  # one by one takes a third longer
+            some = receipts[start : start + _AT_ONCE]
+            changed += self._db.execute(
+                "UPDATE delivery SET state = ?, changed_at = ?, provider_id = column2, url = column3,"  # noqa: S608
+                " detail = column4"
+                f" FROM (VALUES {', '.join(['(?, ?, ?, ?)'] * len(some))})"
+                " WHERE id = column1 AND +batch = ? AND +state = ?",
+                (to.value, stamp(now), *itertools.chain.from_iterable(some), batch, State.ATTEMPTING.value),
+            ).rowcount
+        self._require_all(changed, len(receipts))
+        self._count(batch, State.ATTEMPTING, -changed)
+        self._count(batch, to, changed)
 
     @guarded
     def windows(self, incident: str, number: int, channel: str, since: datetime) -> list[tuple[datetime, int]]:
@@ -319,7 +356,8 @@ class Crowd(SuppressionList):
         # By the provider's code where it gives one: its words may differ for each, and name them.
         rows = self._db.execute(
             "SELECT d.code, min(replace(d.reason, d.target, '…')) AS reason, count(*) AS count"  # noqa: S608
-            f" FROM batch b JOIN delivery d ON d.batch = b.id WHERE {_IT} AND d.state = 'failed' AND d.refused"
+            " FROM batch b JOIN delivery d INDEXED BY delivery_by_state ON d.batch = b.id"
+            f" WHERE {_IT} AND d.state = 'failed' AND d.refused AND {RARE}"
             " GROUP BY coalesce(d.code, replace(d.reason, d.target, '…'), '') ORDER BY count(*) DESC",
             (incident, number, channel),
         )
@@ -432,27 +470,30 @@ class _About(NamedTuple):
 
     incident: str
     number: int
-    channel: str
     status: Status
     opened_at: datetime
     expires_at: datetime | None
     words: dict[int, tuple[dict[str, str], str]]  # by variant: its parts, their digest
+    keys: Keys
 
-    def claimed(self, row: tuple[Any, ...], now: datetime) -> Claimed:
-        id_, target, language, variant, attempts, attempted_at, edits, thread = row
-        parts, digest = self.words[variant]
-        delivery = Delivery(
-            key_of(self.number, self.incident, self.channel, target, language, digest),
-            self.incident,
-            self.number,
-            self.status,
-            target,
-            language,
-            parts,
-            self.opened_at,
-            maybe(attempted_at) or now,
-            self.expires_at,
-            Receipt(thread) if thread else None,
-            Receipt(edits) if edits else None,
-        )
-        return Claimed(id_, delivery, attempts + 1)
+    def claimed(self, rows: Iterable[tuple[Any, ...]], now: datetime) -> list[Claimed]:
+        incident, number, status, opened_at, expires_at, words, keys = self
+        claimed: list[Claimed] = []
+        for id_, target, language, variant, attempts, attempted_at, edits, thread in rows:
+            parts, digest = words[variant]
+            delivery = Delivery(
+                keys.of(target, language, digest),
+                incident,
+                number,
+                status,
+                target,
+                language,
+                parts,
+                opened_at,
+                maybe(attempted_at) or now,
+                expires_at,
+                Receipt(thread) if thread else None,
+                Receipt(edits) if edits else None,
+            )
+            claimed.append(Claimed(id_, delivery, attempts + 1))
+        return claimed

@@ -59,8 +59,8 @@ class Purging(Store):
     def _is_busy(self, batch: int, now: datetime) -> bool:
         """Whether something of it is being sent, or is still to be."""
         row = self._db.execute(
-            "SELECT 1 FROM delivery d JOIN batch b ON b.id = d.batch WHERE d.batch = ? AND (d.state = 'attempting'"
-            " OR d.state = 'ready' AND coalesce(b.expires_at > ?, TRUE)) LIMIT 1",
+            "SELECT 1 FROM tally t JOIN batch b ON b.id = t.batch WHERE t.batch = ? AND t.count > 0"
+            " AND (t.state = 'attempting' OR t.state = 'ready' AND coalesce(b.expires_at > ?, TRUE)) LIMIT 1",
             (batch, stamp(now)),
         )
         return row.fetchone() is not None
@@ -88,7 +88,7 @@ class Purging(Store):
                 " WHERE id = :batch",
                 {"now": stamp(now), "batch": batch},
             )
-        row = self._db.execute("SELECT min(id) - 1, max(id) FROM delivery WHERE batch = ?", (batch,)).fetchone()
+        row = self._db.execute("SELECT first - 1, last FROM batch WHERE id = ?", (batch,)).fetchone()
         return row[0], row[1]
 
     @guarded

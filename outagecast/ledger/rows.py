@@ -32,9 +32,20 @@ def from_update(update: Update) -> dict[str, object]:
     return {name: stamp(value) if isinstance(value, datetime) else value for name, value in values.items()}
 
 
-def key_of(number: int, *where: str) -> str:
-    """The delivery's key: the same for the same words to the same target, whatever ledger it was drawn in."""
-    return blake2b("\0".join((*where, str(number))).encode(), digest_size=16).hexdigest()
+class Keys:
+    """The keys of an update's deliveries on a channel: of the same words to the same target always the same, whatever
+    ledger they were drawn in.
+    """
+
+    def __init__(self, incident: str, number: int, channel: str) -> None:
+        self._number = number
+        self._begun = blake2b(f"{incident}\0{channel}\0".encode(), digest_size=16)
+
+    def of(self, target: str, language: str, digest: str) -> str:
+        """That of one delivery. ``digest``: of its variant."""
+        key = self._begun.copy()  # of a million, what they share is taken in once
+        key.update(f"{target}\0{language}\0{digest}\0{self._number}".encode())
+        return key.hexdigest()
 
 
 def to_entry(row: sqlite3.Row) -> Entry:
@@ -51,7 +62,7 @@ def to_entry(row: sqlite3.Row) -> Entry:
         not_before=maybe(row["not_before"]),
         receipt=Receipt(row["provider_id"], row["url"], row["detail"]) if row["provider_id"] else None,
         delivery=Delivery(
-            key=key_of(row["number"], row["incident"], row["channel"], row["target"], row["language"], row["words"]),
+            key=Keys(row["incident"], row["number"], row["channel"]).of(row["target"], row["language"], row["words"]),
             incident=row["incident"],
             update=row["number"],
             status=Status(row["update_status"]),

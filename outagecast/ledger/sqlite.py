@@ -26,7 +26,7 @@ from outagecast.ledger import (
 from outagecast.ledger.crowd import Crowd
 from outagecast.ledger.purge import Purging
 from outagecast.ledger.rows import from_update, maybe, moment, parts_of, stamp, to_entry, to_update
-from outagecast.ledger.store import IS_NEWEST, guarded
+from outagecast.ledger.store import COMMON, IS_NEWEST, ITS_OWN, RARE, guarded
 from outagecast.ledger.witness import Mark, note, recall
 from outagecast.model import PUBLISHED, SECOND, State, Status, Variant, digest_of
 from outagecast.transitions import LEADS
@@ -51,7 +51,7 @@ _LEADS = ",".join(f"'{state}'" for state in sorted(LEADS))
 _MAY_GO = f"""(d.target <> '{SECOND}' OR EXISTS (SELECT 1 FROM recipient r JOIN delivery f ON f.id = r.delivery
     WHERE r.batch = d.batch AND r.target = '' AND r.language = d.language AND f.state IN ({_LEADS})))
 """  # noqa: S608 - our own words
-_ITS = " b.incident = ? AND b.number = ? AND b.channel = ? AND b.frozen_at IS NOT NULL"
+_ITS = " b.incident = :incident AND b.number = :number AND b.channel = :channel AND b.frozen_at IS NOT NULL"
 
 
 def slugs(path: Path) -> list[str]:
@@ -129,7 +129,7 @@ class SqliteLedger(Crowd, Purging):
             rows = self._db.execute(
                 "SELECT d.target, d.language, b.number, d.state, d.attempted_at, d.provider_id, v.digest,"  # noqa: S608
                 f" CASE WHEN d.target IN ('', '{SECOND}') THEN v.parts END AS parts"  # people's are many
-                " FROM batch b CROSS JOIN delivery d ON d.batch = b.id JOIN variant v ON v.id = d.variant"
+                f" FROM batch b CROSS JOIN delivery d ON {ITS_OWN} JOIN variant v ON v.id = d.variant"
                 " WHERE b.incident = ? AND b.channel = ? AND (d.state IN"
                 " ('attempting', 'in_doubt', 'needs_decision', 'accepted', 'verified', 'mismatch', 'missing')"
                 " OR (d.state = 'failed' AND d.refused)) ORDER BY b.number",
@@ -258,6 +258,8 @@ class SqliteLedger(Crowd, Purging):
             },
         )
         self._insert("recipient", {**where, "delivery": delivery})
+        self._reach(batch, delivery, delivery)
+        self._count(batch, opening.state, 1)
 
     def _call_off(self, update: Update) -> None:
         """What is still queued of a false alarm must never go out; of a million the first are called off at once."""
@@ -313,10 +315,10 @@ class SqliteLedger(Crowd, Purging):
     @guarded
     def next_try(self, incident: str, number: int, channel: str) -> datetime | None:
         row = self._db.execute(
-            "SELECT d.not_before FROM batch b CROSS JOIN delivery d ON d.batch = b.id"  # noqa: S608 - our own words
+            "SELECT d.not_before FROM batch b CROSS JOIN delivery d INDEXED BY delivery_due ON d.batch = b.id"  # noqa: S608
             f" WHERE {_ITS} AND b.held_at IS NULL AND {IS_NEWEST} AND d.state = 'ready' AND {_MAY_GO}"
             " ORDER BY d.not_before LIMIT 1",
-            (incident, number, channel),
+            {"incident": incident, "number": number, "channel": channel},
         ).fetchone()
         if row is None:
             return None
@@ -341,16 +343,24 @@ class SqliteLedger(Crowd, Purging):
     def entries(
         self, incident: str, number: int, channel: str, states: Collection[State], *, after: int = 0
     ) -> list[Entry]:
-        # Each in the order of its index, else a page of a million would sort what is left of them.
-        ranges = [(state, refused) for state in states for refused in (False, True)[: 1 + (state is State.FAILED)]]
-        one = (
-            "SELECT * FROM (SELECT d.id FROM batch b CROSS JOIN delivery d INDEXED BY delivery_by_state"  # noqa: S608
-            f" WHERE d.batch = b.id AND {_ITS} AND d.state = ? AND d.refused = ? AND d.id > ?"
-            f" ORDER BY d.id LIMIT {MOST_ENTRIES})"
-        )
+        # Each in the order of its ids, else a page of a million would sort what is left of them.
+        ranges = [
+            f"SELECT * FROM (SELECT d.id FROM batch b CROSS JOIN delivery d INDEXED BY delivery_by_state"  # noqa: S608
+            f" ON d.batch = b.id WHERE {_ITS} AND d.state = '{state}' AND d.refused = {refused:d} AND {RARE}"
+            f" AND d.id > :after ORDER BY d.id LIMIT {MOST_ENTRIES})"
+            for state in sorted(set(states) - set(COMMON))
+            for refused in (False, True)[: 1 + (state is State.FAILED)]
+        ]
+        ranges += [
+            f"SELECT * FROM (SELECT d.id FROM batch b CROSS JOIN delivery d ON {ITS_OWN} WHERE {_ITS}"  # noqa: S608
+            f" AND EXISTS (SELECT 1 FROM tally t WHERE t.batch = b.id AND t.state = '{state}' AND t.count > 0)"
+            f" AND d.state = '{state}' AND d.id > :after ORDER BY d.id LIMIT {MOST_ENTRIES})"
+            for state in COMMON
+            if state in states
+        ]
         ids = self._db.execute(
-            f"{' UNION ALL '.join([one] * len(ranges))} ORDER BY 1 LIMIT {MOST_ENTRIES}",
-            [value for range_ in ranges for value in (incident, number, channel, *range_, after)],
+            f"{' UNION ALL '.join(ranges)} ORDER BY 1 LIMIT {MOST_ENTRIES}",
+            {"incident": incident, "number": number, "channel": channel, "after": after},
         )
         which = json.dumps([row[0] for row in ids])
         rows = self._db.execute(f"{_ENTRY} WHERE d.id IN (SELECT value FROM json_each(?)) ORDER BY d.id", (which,))  # noqa: S608
@@ -359,10 +369,9 @@ class SqliteLedger(Crowd, Purging):
     @guarded
     def tallies(self, incident: str, number: int) -> list[Tally]:
         rows = self._db.execute(
-            "SELECT b.channel, d.state, d.refused, count(*) AS count"
-            " FROM batch b CROSS JOIN delivery d ON d.batch = b.id"
-            " WHERE b.incident = ? AND b.number = ? AND b.frozen_at IS NOT NULL"
-            " GROUP BY b.channel, d.state, d.refused ORDER BY b.id, min(d.id)",  # as declared, whoever froze first
+            "SELECT b.channel, t.state, t.refused, t.count FROM batch b JOIN tally t ON t.batch = b.id"
+            " WHERE b.incident = ? AND b.number = ? AND b.frozen_at IS NOT NULL AND t.count > 0"
+            " ORDER BY b.id, t.state, t.refused",  # as declared, whoever froze first
             (incident, number),
         )
         return [Tally(row["channel"], State(row["state"]), bool(row["refused"]), row["count"]) for row in rows]
@@ -379,10 +388,10 @@ class SqliteLedger(Crowd, Purging):
     def heard(self, incident: str) -> list[Heard]:
         # What the public had in doubt first counts from when it may have been out, not from when we found it.
         rows = self._db.execute(
-            "SELECT b.number, b.channel, d.state, d.refused, count(*) AS count,"
+            "SELECT b.number, b.channel, d.state, d.refused, count(*) AS count,"  # noqa: S608 - our own words
             " min(coalesce(d.attempted_at, d.changed_at)) AS first_at,"
             " max(coalesce(d.attempted_at, d.changed_at)) AS last_at"
-            " FROM batch b CROSS JOIN delivery d ON d.batch = b.id WHERE b.incident = ? AND b.frozen_at IS NOT NULL"
+            f" FROM batch b CROSS JOIN delivery d ON {ITS_OWN} WHERE b.incident = ? AND b.frozen_at IS NOT NULL"
             " GROUP BY b.number, b.channel, d.state, d.refused ORDER BY b.number, b.id, min(d.id)",
             (incident,),
         )
@@ -421,7 +430,7 @@ class SqliteLedger(Crowd, Purging):
     def knows(self, channel: str, provider_id: str) -> bool:
         where = (channel, provider_id)
         found = self._db.execute(
-            "SELECT 1 FROM batch b CROSS JOIN delivery d ON d.batch = b.id"
+            f"SELECT 1 FROM batch b CROSS JOIN delivery d ON {ITS_OWN}"  # noqa: S608 - our own words
             " WHERE b.channel = ? AND d.provider_id = ? LIMIT 1",
             where,
         )

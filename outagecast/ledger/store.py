@@ -24,6 +24,9 @@ from outagecast.transitions import TRANSITIONS
 # While the people of a newer update are being written down, the older one is left to them.
 IS_NEWEST = """NOT EXISTS (SELECT 1 FROM batch n WHERE n.incident = b.incident AND n.channel = b.channel
     AND n.number > b.number AND n.frozen_at IS NULL)"""
+COMMON = (State.READY, State.ATTEMPTING, State.ACCEPTED)  # what nearly all are is not in the index by state,
+RARE = " AND ".join(f"d.state <> '{state}'" for state in COMMON)  # so that a statement that uses it must say this
+ITS_OWN = "d.batch = b.id AND d.id BETWEEN b.first AND b.last"  # a batch's deliveries, in the order of ids
 SLICE = 2000  # rows that are written in one go: everybody else waits for 30 ms
 
 P = ParamSpec("P")
@@ -150,6 +153,12 @@ class Store:
         # A replay that was certainly not sent is no second copy.
         replay = (move.event is Event.REPLAYED) - (move.event is Event.NOT_SENT and before is State.IN_DOUBT)
         which = json.dumps(deliveries)
+        counts = self._db.execute(
+            "SELECT d.batch, d.refused, count(*) FROM delivery d JOIN batch b ON b.id = d.batch"
+            " WHERE d.id IN (SELECT value FROM json_each(?)) AND b.frozen_at IS NOT NULL GROUP BY d.batch, d.refused",
+            (which,),
+        ).fetchall()
+        is_refused = move.refused and to is State.FAILED
         changed = self._db.execute(
             "UPDATE delivery SET state = ?, reason = ?, code = ?, refused = ?, not_before = ?, changed_at = ?,"
             " attempts = attempts + ?, replays = replays + ?,"
@@ -157,7 +166,7 @@ class Store:
             " provider_id = coalesce(?, provider_id), url = coalesce(?, url), detail = coalesce(?, detail)"
             " WHERE id IN (SELECT value FROM json_each(?)) AND state = ?",
             (
-                *(to.value, move.reason, move.code, move.refused and to is State.FAILED),
+                *(to.value, move.reason, move.code, is_refused),
                 *(stamp(move.not_before), stamp(now), attempt, replay),
                 # What may be sent again was certainly never out: a later look-up need not reach back to it.
                 *(to is State.READY, stamp(move.began or now) if attempt else None),
@@ -166,6 +175,9 @@ class Store:
             ),
         ).rowcount
         self._require_all(changed, len(deliveries))
+        for batch, was_refused, count in counts:
+            self._count(batch, before, -count, refused=was_refused)
+            self._count(batch, to, count, refused=is_refused)
         self._db.execute(
             "INSERT INTO transition (delivery, at, from_state, to_state, event, reason, by)"
             " SELECT value, ?, ?, ?, ?, ?, ? FROM json_each(?)",
@@ -173,14 +185,32 @@ class Store:
         )
         return to
 
+    def _reach(self, batch: int, first: int, last: int) -> None:
+        """Have the bounds of a batch include these deliveries of it. An id may be smaller than one that was removed."""
+        self._db.execute(
+            "UPDATE batch SET first = min(coalesce(first, :first), :first), last = max(coalesce(last, :last), :last)"
+            " WHERE id = :batch",
+            {"batch": batch, "first": first, "last": last},
+        )
+
+    def _count(self, batch: int, state: State, more: int, *, refused: bool = False) -> None:
+        """Keep the tally of a frozen batch."""
+        self._db.execute(
+            "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            (batch, state.value, refused, more),
+        )
+
     def _change_unsent(
         self, batch: int, moves: Sequence[Move], now: datetime, by: str, *, after: int = 0, also: str = ""
     ) -> list[int]:
         """The next slice of what is ready in a batch, which ``moves`` happen to, one after the other."""
+        one = (
+            "SELECT d.id FROM delivery d INDEXED BY delivery_due"  # noqa: S608 - our own words
+            f" WHERE d.batch = ? AND d.state = 'ready' AND d.id > ? {also} AND d.not_before IS"
+        )
+        # Two, each in the order of ids: the index has by itself only those in that order that were never put off.
         found = self._db.execute(
-            "SELECT d.id FROM delivery d INDEXED BY delivery_by_state"  # noqa: S608 - our own words
-            f" WHERE d.batch = ? AND d.state = 'ready' AND d.refused = 0 AND d.id > ? {also} ORDER BY d.id LIMIT ?",
-            (batch, after, SLICE),
+            f"{one} NULL UNION ALL {one} NOT NULL ORDER BY 1 LIMIT ?", (batch, after, batch, after, SLICE)
         )
         ids = [row[0] for row in found]
         state = State.READY

@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from outagecast.ledger import Claimed, Entry, Event, Ledger, Move, Tally
+from outagecast.ledger import Claimed, Entry, Event, Move, Tally
+from outagecast.ledger.sqlite import SqliteLedger
 from outagecast.model import State
 
 
@@ -34,30 +35,34 @@ class Silent:
 
 
 class Off:
-    """In a ledger's place: the deliveries it has frozen, claimed before anything is timed, their outcomes forgotten."""
+    """In a ledger's place: its deliveries are read, as they are where they are claimed, and nothing is written down."""
 
-    def __init__(self, ledger: Ledger, incident: str, channel: str) -> None:
-        self._ledger, self._channel = ledger, channel
-        self._began = datetime.now().astimezone()
-        self._waiting: list[Claimed] = []
-        while window := ledger.claim_window(incident, 1, channel, 500, self._began, "bench"):
-            self._waiting += window
-        self._waiting.reverse()
+    def __init__(self, ledger: SqliteLedger, incident: str, channel: str) -> None:
+        self._ledger, self._where = ledger, (incident, 1, channel)
+        self._last, self._is_read = 0, False
         self._outcomes = Counter[Event]()
 
     def claim_window(
         self, incident: str, number: int, channel: str, most: int, now: datetime, by: str
     ) -> list[Claimed]:
         """The next ones."""
-        return [self._waiting.pop() for _ in range(min(most, len(self._waiting)))]
+        found = self._ledger._db.cursor()
+        found.row_factory = None
+        rows = found.execute(
+            "SELECT id, target, language, variant, attempts, attempted_at, edits, NULL FROM delivery"
+            " WHERE id > ? ORDER BY id LIMIT ?",
+            (self._last, most),
+        ).fetchall()
+        self._last, self._is_read = (rows[-1][0], False) if rows else (self._last, True)
+        return self._ledger._about(*self._where).claimed(rows, now)
 
     def record_many(self, moves: Sequence[tuple[Claimed, Move]], now: datetime, by: str) -> None:
         """Count them."""
         self._outcomes.update(move.event for _, move in moves)
 
     def next_try(self, incident: str, number: int, channel: str) -> datetime | None:
-        """At once, while there is anything."""
-        return self._began if self._waiting else None
+        """At once, until all are read."""
+        return None if self._is_read else datetime.now().astimezone()
 
     def entries(
         self, incident: str, number: int, channel: str, states: Collection[State], *, after: int = 0
@@ -69,7 +74,7 @@ class Off:
         """What was counted."""
         ends = {Event.RECEIPT: State.ACCEPTED, Event.REFUSED: State.FAILED}
         return [
-            Tally(self._channel, ends.get(event, State.IN_DOUBT), False, count)
+            Tally(self._where[2], ends.get(event, State.IN_DOUBT), False, count)
             for event, count in self._outcomes.items()
         ]
 

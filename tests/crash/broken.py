@@ -12,7 +12,19 @@ from outagecast.model import DOUBTFUL, Delivery, Receipt, State
 from tests.crash.points import DoomedJournal, DoomedLedger
 
 
-class RecordAfter(DoomedLedger):
+class Careless(DoomedLedger):
+    """Can change a delivery's state behind the back of all others; what is counted stays right."""
+
+    def _put(self, delivery: int, state: State, also: str = "") -> None:
+        where = "FROM delivery WHERE id = ?"
+        batch, before, refused = self._db.execute(f"SELECT batch, state, refused {where}", (delivery,)).fetchone()
+        with self._transaction():
+            self._count(batch, State(before), -1, refused=refused)
+            self._count(batch, state, 1, refused=refused)
+            self._db.execute(f"UPDATE delivery SET state = ? {also} WHERE id = ?", (state.value, delivery))  # noqa: S608
+
+
+class RecordAfter(Careless):
     """Writes nothing down before the call, as Alertmanager does: what is claimed is still ready on disk."""
 
     _under_way: frozenset[int] = frozenset()
@@ -44,22 +56,19 @@ class RecordAfter(DoomedLedger):
         super()._record_many(moves, now, by)
         self._under_way -= {claimed.id for claimed, _ in moves}
 
-    def _put(self, delivery: int, state: State) -> None:
-        self._db.execute("UPDATE delivery SET state = ? WHERE id = ?", (state.value, delivery))
 
-
-class MarkBefore(DoomedLedger):
+class MarkBefore(Careless):
     """Writes down that it is out before it is, as a queue that is drained before the work does."""
 
     def claim(self, incident: str, number: int, channel: str, now: datetime, by: str) -> Entry | None:
         entry = super().claim(incident, number, channel, now, by)
         if entry:
-            self._mark_out(entry.id)
+            self._put(entry.id, State.ACCEPTED, ", provider_id = 'soon'")
         return entry
 
     def move(self, entry: Entry, move: Move, *rest: Any) -> Any:
         if entry.state is State.ATTEMPTING:
-            self._unmark(entry.id)
+            self._put(entry.id, State.ATTEMPTING)
         return super().move(entry, move, *rest)
 
     def claim_window(
@@ -67,38 +76,29 @@ class MarkBefore(DoomedLedger):
     ) -> list[Claimed]:
         window = super().claim_window(incident, number, channel, most, now, by)
         for claimed in window:
-            self._mark_out(claimed.id)
+            self._put(claimed.id, State.ACCEPTED, ", provider_id = 'soon'")
         return window
 
     def _record_many(self, moves: Sequence[tuple[Claimed, Move]], now: datetime, by: str) -> None:
         for claimed, _ in moves:
-            self._unmark(claimed.id)
+            self._put(claimed.id, State.ATTEMPTING)
         super()._record_many(moves, now, by)
 
-    def _mark_out(self, delivery: int) -> None:
-        self._db.execute("UPDATE delivery SET state = 'accepted', provider_id = 'soon' WHERE id = ?", (delivery,))
 
-    def _unmark(self, delivery: int) -> None:
-        self._db.execute("UPDATE delivery SET state = 'attempting' WHERE id = ?", (delivery,))
-
-
-class LostMeansFailed(DoomedLedger):
+class LostMeansFailed(Careless):
     """Calls a lost answer a failure, as most retry libraries do."""
 
     def move(self, entry: Entry, move: Move, *rest: Any) -> Any:
         moved = super().move(entry, move, *rest)
         if move.event is Event.LOST:
-            self._fail(entry.id)
+            self._put(entry.id, State.FAILED, ", attempted_at = NULL")
         return moved
 
     def record_many(self, moves: Sequence[tuple[Claimed, Move]], now: datetime, by: str) -> None:
         super().record_many(moves, now, by)
         for claimed, move in moves:
             if move.event is Event.LOST:
-                self._fail(claimed.id)
-
-    def _fail(self, delivery: int) -> None:
-        self._db.execute("UPDATE delivery SET state = 'failed', attempted_at = NULL WHERE id = ?", (delivery,))
+                self._put(claimed.id, State.FAILED, ", attempted_at = NULL")
 
 
 class DoubtUntold(DoomedLedger):

@@ -226,7 +226,7 @@ def _go_on(desk: Desk, outcome: Outcome, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _note(desk: Desk, outcome: Outcome, said: dict[str, Any], *, is_last: bool = True) -> None:
-    outcome.violations += oracle.copies(desk)
+    outcome.violations += [*oracle.copies(desk), *oracle.counts(desk)]
     if said["ended"] < 0:
         outcome.killed = is_last
         return

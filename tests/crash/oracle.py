@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from outagecast.errors import ExitCode
 from outagecast.model import SECOND
 from tests.crash.desk import Desk
+from tests.tallied import miscounted
 
 MOST_MAILS = 2
 DOUBTFUL = {"attempting", "in_doubt", "needs_decision"}
@@ -33,6 +34,13 @@ def copies(desk: Desk) -> Iterator[Violation]:
                 yield Violation("duplicate", f"{channel} carries {count} copies for {target or 'everybody'}")
             if channel == "email" and len({copy.id for copy in out if copy.target == target}) > 1:
                 yield Violation("duplicate", f"the mails to {target} have different Message-IDs")
+
+
+def counts(desk: Desk) -> Iterator[Violation]:
+    """What the ledger counts is what it has, at this very moment."""
+    ledger = desk.folder / "outagecast.db"
+    for row in miscounted(ledger) if ledger.exists() else ():
+        yield Violation("wrong word", f"miscounted: {row}")
 
 
 def truth(desk: Desk, said: dict[str, Any]) -> Iterator[Violation]:

@@ -127,6 +127,30 @@ def test_what_an_earlier_try_left_is_replaced(ledgers: Open) -> None:
     assert sent(again) == ["7", "new"]
 
 
+def test_two_channels_may_be_frozen_at_once_though_one_is_begun_anew_in_ids_that_were_the_others(
+    ledger: SqliteLedger,
+) -> None:
+    def broken() -> Iterator[Opening]:
+        yield from people("a", "b", "c")
+        raise ValueError("the file ended")
+
+    def meanwhile() -> Iterator[Opening]:
+        ledger.freeze(UPDATE, "sms", people("d"))
+        yield from people("e", "f")
+        ledger.freeze(UPDATE, "other", people("g"))
+
+    ledger.open(UPDATE, [words(channel=name) for name in ("sms", "email", "other")], [])
+    with pytest.raises(ValueError, match="ended"):
+        ledger.freeze(UPDATE, "sms", broken())
+    ledger.freeze(UPDATE, "email", meanwhile())
+
+    told = [
+        [entry.delivery.target for entry in ledger.entries("cards", 1, channel, {State.READY})]
+        for channel in ("sms", "email", "other")
+    ]
+    assert told == [["d"], ["e", "f"], ["g"]]
+
+
 def test_what_is_frozen_stays_as_it_is(ledger: SqliteLedger) -> None:
     frozen(ledger, "a")
     frozen(ledger, "a", "b")
