@@ -92,6 +92,32 @@ WAYS = [
     "Cards and cash machines will work.",
     "If your card was declined, please try once more.",
 ]
+# The parts of the day by the time at which each begins, by a table of the test's own. By a clock of twenty-four hours,
+# as in German, French and Romanian, nothing is left unsaid: there every time must be found by itself.
+PARTS_OF_DAY = {
+    "en": {
+        "00:00": "at night",
+        "01:00": "in the morning",
+        "12:00": "in the afternoon",
+        "18:00": "in the evening",
+        "22:00": "at night",
+    },
+    "es": {
+        "00:00": "de la noche",
+        "01:00": "de la madrugada",
+        "06:00": "de la mañana",
+        "12:00": "del mediodía",
+        "13:00": "de la tarde",
+        "20:00": "de la noche",
+    },
+    "zh-Hant": {"00:00": "凌晨", "06:00": "上午", "12:00": "中午", "12:01": "下午", "19:00": "晚上"},
+}
+# Six is not six fifty: in Chinese, where no part of the day ends it, the last clock must not go on.
+SAID_ONCE = {
+    "en": r"\b{start} to {end} {part}\b",
+    "es": r"\blas? {start} a las? {end} {part}\b",
+    "zh-Hant": r"{part}{start}至{end}(?![零一二三四五六七八九十半])",
+}
 
 
 def incident(number: int) -> dict[str, Any]:
@@ -139,6 +165,35 @@ def clocks(told: dict[str, Any], next_update: datetime | None) -> Iterator[datet
         yield datetime.fromisoformat(told["window"]["end"])
 
 
+def stretch(told: dict[str, Any]) -> tuple[datetime, datetime] | None:
+    """From when to when, where a text of this status may say both in one breath."""
+    status = Status(told["status"])
+    if told["started_at"] and told["ended_at"] and status in {Status.MONITORING, Status.RESOLVED}:
+        return datetime.fromisoformat(told["started_at"]), datetime.fromisoformat(told["ended_at"])
+    if told["window"] and status is Status.SCHEDULED:
+        return datetime.fromisoformat(told["window"]["start"]), datetime.fromisoformat(told["window"]["end"])
+    return None
+
+
+def part_of_day(time: datetime, language: str) -> tuple[str, str] | None:
+    """When it began and how it is called: the night before the morning is not the one after the evening."""
+    begun = [part for part in PARTS_OF_DAY.get(language, {}).items() if part[0] <= f"{time:%H:%M}"]
+    return begun[-1] if begun else None
+
+
+def says_once(text: str, start: datetime, end: datetime, wording: Wording) -> bool:
+    """Whether it says from when to when, with the part of the day that both times share said once."""
+    start, end = start.astimezone(SYDNEY), end.astimezone(SYDNEY)
+    part = part_of_day(start, wording.language)
+    if part is None or start.date() != end.date() or part != part_of_day(end, wording.language):
+        return False
+    name = part[1]
+    first, last = (re.escape(wording.moment(time).clock.replace(name, "").strip()) for time in (start, end))
+    names = [name, name.replace("in the ", "this ")] if start.date() == NOW.date() else [name]
+    pattern = SAID_ONCE[wording.language].format(start=first, end=last, part=f"(?:{'|'.join(names)})")
+    return bool(re.search(pattern, text))
+
+
 def sentences(told: dict[str, Any]) -> Iterator[str]:
     """The sentences that no text of this status may leave out."""
     yield told["summary"]
@@ -169,7 +224,10 @@ def check(variant: Variant, told: dict[str, Any], next_update: datetime | None) 
         if told["apology"]:
             short = told["apology"] if isinstance(told["apology"], str) else told["apology"]["short"]
             assert letters(re.split(r"(?<=[.。])", said_in(variant.language, short))[0]) in words, where
+        together = stretch(told) if limit.spoken else None
         for time in clocks(told, next_update):
+            if together and time in together and says_once(text, *together, wording):
+                continue
             said = wording.moment(time)
             ends = (said.clock, said.digits, "midnight" if variant.language == "en" else said.clock)
             spoken = (said.when, said.at, said.since, said.by, said.until) if limit.spoken else ()  # "this evening"
