@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
@@ -119,7 +119,7 @@ class X:
             # own are exempt; or the earlier post is gone: https://docs.x.com/x-api/posts/manage-tweets/introduction
             if refusal.code != "HTTP 403" or refusal.duplicate:
                 raise
-        return replace(self._post(text), detail="X refused it as a reply, so it is a post of its own")
+        return self._post(text)._replace(detail="X refused it as a reply, so it is a post of its own")
 
     def find(self, delivery: Delivery) -> Receipt | None:
         """The account's own post with this text since the first attempt."""

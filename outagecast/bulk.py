@@ -277,7 +277,7 @@ class Sending:
         if event is Event.RECEIPT and isinstance(result, Receipt):
             self._throttle.answered()
             self._sample.append(False)
-            move = Move(event, receipt=result)
+            move = Move(event, None, None, False, None, result)  # by name it takes half as long again
         else:
             error = result if isinstance(result, Exception) else Uncertain(NAMELESS)
             move = self._setback(claimed, event, error, its_round, is_answer=is_answer)

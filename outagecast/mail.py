@@ -106,14 +106,15 @@ class _Stencil(NamedTuple):
 
     def fill(self, recipient: str, digest: str, thread: Receipt | None) -> Mail:
         """The mail to one recipient. All that goes into a hole is ASCII without white space."""
-        own, to, answers, unsubscribe = digest.encode(), recipient.encode(), b"", self.unsubscribe
+        name, domain, cut, unsubscribe, rest = self
+        own, to, answers = digest.encode(), recipient.encode(), b""
         if thread and _MESSAGE_ID.fullmatch(thread.provider_id):
             answers = f"In-Reply-To: {thread.provider_id}\r\nReferences: {thread.provider_id}\r\n".encode()
         if unsubscribe:
             unsubscribe = unsubscribe.replace(_ADDRESS, _TO_QUOTE.sub(_quoted, recipient).encode())
-        a, b, c, d, e = self.cut
-        content = b"".join((a, own, b, to, c, own, d, own, e, answers, unsubscribe, self.rest))
-        return Mail(recipient, f"<{self.name}{digest}@{self.domain}>", content)
+        a, b, c, d, e = cut
+        content = b"".join((a, own, b, to, c, own, d, own, e, answers, unsubscribe, rest))
+        return Mail(recipient, f"<{name}{digest}@{domain}>", content)
 
 
 @lru_cache(maxsize=32)
