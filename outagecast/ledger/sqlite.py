@@ -343,23 +343,13 @@ class SqliteLedger(Crowd, Purging):
     def entries(
         self, incident: str, number: int, channel: str, states: Collection[State], *, after: int = 0
     ) -> list[Entry]:
-        # Each in the order of its ids, else a page of a million would sort what is left of them.
-        ranges = [
-            f"SELECT * FROM (SELECT d.id FROM batch b CROSS JOIN delivery d INDEXED BY delivery_by_state"  # noqa: S608
-            f" ON d.batch = b.id WHERE {_ITS} AND d.state = '{state}' AND d.refused = {refused:d} AND {RARE}"
+        parts = [
+            f"SELECT * FROM (SELECT d.id FROM batch b CROSS JOIN delivery d {place} WHERE {_ITS} AND {which}"  # noqa: S608
             f" AND d.id > :after ORDER BY d.id LIMIT {MOST_ENTRIES})"
-            for state in sorted(set(states) - set(COMMON))
-            for refused in (False, True)[: 1 + (state is State.FAILED)]
-        ]
-        ranges += [
-            f"SELECT * FROM (SELECT d.id FROM batch b CROSS JOIN delivery d ON {ITS_OWN} WHERE {_ITS}"  # noqa: S608
-            f" AND EXISTS (SELECT 1 FROM tally t WHERE t.batch = b.id AND t.state = '{state}' AND t.count > 0)"
-            f" AND d.state = '{state}' AND d.id > :after ORDER BY d.id LIMIT {MOST_ENTRIES})"
-            for state in COMMON
-            if state in states
+            for place, which in _places(states)
         ]
         ids = self._db.execute(
-            f"{' UNION ALL '.join(ranges)} ORDER BY 1 LIMIT {MOST_ENTRIES}",
+            f"{' UNION ALL '.join(parts)} ORDER BY 1 LIMIT {MOST_ENTRIES}",
             {"incident": incident, "number": number, "channel": channel, "after": after},
         )
         which = json.dumps([row[0] for row in ids])
@@ -435,6 +425,24 @@ class SqliteLedger(Crowd, Purging):
             where,
         )
         return found.fetchone() is not None
+
+
+def _places(states: Collection[State]) -> Iterator[tuple[str, str]]:
+    """Where those in these states are, and which of what is there they are.
+
+    Each place is in the order of ids by itself: to sort them would read a million for each page.
+    """
+    for state in sorted(states):
+        if state is State.READY:
+            for null in ("NULL", "NOT NULL"):
+                yield "INDEXED BY delivery_due ON d.batch = b.id", f"d.state = 'ready' AND d.not_before IS {null}"
+        elif state in COMMON:
+            any_ = f"SELECT 1 FROM tally t WHERE t.batch = b.id AND t.state = '{state}' AND t.count > 0"  # noqa: S608
+            yield f"ON {ITS_OWN}", f"d.state = '{state}' AND EXISTS ({any_})"
+        else:
+            for refused in (0, 1)[: 1 + (state is State.FAILED)]:
+                which = f"d.state = '{state}' AND d.refused = {refused} AND {RARE}"
+                yield "INDEXED BY delivery_by_state ON d.batch = b.id", which
 
 
 def _taken_back(update: Update) -> Move:
