@@ -20,6 +20,7 @@ _ENDED = re.compile(r"[.!?…。！？]\s?[\"'”’»“‘」』)）]?$")
 _IDEOGRAPH = re.compile("[\u3001-\u303f\u3400-\u9fff\uff01-\uff60]")
 # After a full-width mark, and between two ideographs.
 _GAP = re.compile(r"(?<=[\u3001-\u303f\uff01-\uff60])\s+(?=\S)|(?<=[\u3400-\u9fff])\s+(?=[\u3001-\u9fff\uff01-\uff60])")
+_HALF_A_DAY = timedelta(hours=12)
 
 
 class Moment(NamedTuple):
@@ -158,8 +159,9 @@ class Wording:
         return last._replace(day=day, brief_day=self._day(eve, brief=True), when=when, **forms)
 
     def _stretched(self, pattern: str, first: Moment, last: Moment) -> str:
-        start, end = (self._tongue.digits(datetime.fromisoformat(moment.iso).time()) for moment in (first, last))
-        if first.day == last.day:
+        begin, finish = (datetime.fromisoformat(moment.iso) for moment in (first, last))
+        start, end = (self._tongue.digits(one.time()) for one in (begin, finish))
+        if first.day == last.day and finish - begin < _HALF_A_DAY:  # the night after a day is not the one before it
             start, end = self._tongue.once(start, end)
         return pattern.format(
             day=first.day,

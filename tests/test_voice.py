@@ -117,6 +117,19 @@ def test_a_stretch_names_the_part_of_the_day_once_where_it_is_one(language: str,
 
 
 @pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "from twelve ten at night to eleven fifty at night"),
+        ("es", "de las doce y diez de la noche a las once y cincuenta de la noche"),
+    ],
+)
+def test_a_stretch_from_one_night_to_the_next_names_both(language: str, said: str) -> None:
+    start = NOW.replace(hour=0, minute=10)
+
+    assert wording(language).lasted(start, start.replace(hour=23, minute=50)).endswith(said)
+
+
+@pytest.mark.parametrize(
     ("language", "text", "said"),
     [
         ("en", "Until 9pm, up to $100.", "Until nine o'clock in the evening, up to 100 dollars."),
