@@ -143,8 +143,9 @@ class SmtpConversation:
         return outcomes
 
     def _is_well(self, data: bytes, outcomes: list[Outcome]) -> bool:
-        """Whether a mail is out and the next one may follow; if so, that is settled. Line by line takes three times as
-        long, and comes to the same.
+        """Whether a mail is out and the next one may follow; if so, that is settled.
+
+        Line by line it takes half as long again, and comes to the same.
         """
         asked, found = self._asked, _ALL_WELL.fullmatch(data)
         if not found or len(asked) != 4 or self._unread or self._code or self._is_over or len(data) > LONGEST_LINE:
