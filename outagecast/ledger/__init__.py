@@ -220,7 +220,8 @@ class Reached(NamedTuple):
 class Heard:
     """How many deliveries of an update are in one state on one channel, and when the first and last of them went out.
 
-    For one that never went out the times are those of its last change.
+    For what did not go out the time is that of the update's opening; where many were claimed together, when the first
+    and the last of all that were claimed so went out.
     """
 
     number: int

@@ -28,7 +28,7 @@ from outagecast.ledger.purge import Purging
 from outagecast.ledger.rows import from_update, maybe, moment, parts_of, stamp, to_entry, to_update
 from outagecast.ledger.store import COMMON, IS_NEWEST, ITS_OWN, RARE, guarded
 from outagecast.ledger.witness import Mark, note, recall
-from outagecast.model import PUBLISHED, SECOND, State, Status, Variant, digest_of
+from outagecast.model import DOUBTFUL, PUBLISHED, SECOND, State, Status, Variant, digest_of
 from outagecast.transitions import LEADS
 
 MOST_ENTRIES = 500
@@ -46,6 +46,7 @@ _ENTRY = f"""
       JOIN incident_update u ON u.incident = b.incident AND u.number = b.number
 """  # noqa: S608 - our own words
 
+_OUT = ",".join(f"'{state}'" for state in sorted(PUBLISHED | DOUBTFUL))
 _LEADS = ",".join(f"'{state}'" for state in sorted(LEADS))
 # A thread's second post waits for the first.
 _MAY_GO = f"""(d.target <> '{SECOND}' OR EXISTS (SELECT 1 FROM recipient r JOIN delivery f ON f.id = r.delivery
@@ -376,13 +377,19 @@ class SqliteLedger(Crowd, Purging):
 
     @guarded
     def heard(self, incident: str) -> list[Heard]:
-        # What the public had in doubt first counts from when it may have been out, not from when we found it.
+        # What the public had in doubt first counts from when it may have been out, not from when we found it. A million
+        # were claimed in windows, whose times are read instead of theirs.
+        first, last = (
+            f"CASE WHEN t.state NOT IN ({_OUT}) THEN u.opened_at ELSE coalesce("  # noqa: S608 - our own words
+            f"(SELECT {which}(at) FROM window w WHERE w.batch = b.id), (SELECT {which}(coalesce(d.attempted_at,"
+            f" d.changed_at)) FROM delivery d WHERE {ITS_OWN} AND d.state = t.state AND d.refused = t.refused)) END"
+            for which in ("min", "max")
+        )
         rows = self._db.execute(
-            "SELECT b.number, b.channel, d.state, d.refused, count(*) AS count,"  # noqa: S608 - our own words
-            " min(coalesce(d.attempted_at, d.changed_at)) AS first_at,"
-            " max(coalesce(d.attempted_at, d.changed_at)) AS last_at"
-            f" FROM batch b CROSS JOIN delivery d ON {ITS_OWN} WHERE b.incident = ? AND b.frozen_at IS NOT NULL"
-            " GROUP BY b.number, b.channel, d.state, d.refused ORDER BY b.number, b.id, min(d.id)",
+            f"SELECT b.number, b.channel, t.state, t.refused, t.count, {first} AS first_at, {last} AS last_at"  # noqa: S608
+            " FROM batch b JOIN incident_update u USING (incident, number) JOIN tally t ON t.batch = b.id"
+            " WHERE b.incident = ? AND b.frozen_at IS NOT NULL AND t.count > 0"
+            " ORDER BY b.number, b.id, t.state, t.refused",
             (incident,),
         )
         return [

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from outagecast.errors import ConflictError, LedgerError
-from outagecast.ledger import Carried, Claimed, Event, Hold, Move, Opening, Suppression, Told, Update
+from outagecast.ledger import Carried, Claimed, Event, Heard, Hold, Move, Opening, Suppression, Told, Update
 from outagecast.ledger.disk import Reserve
 from outagecast.ledger.lock import held_by
 from outagecast.ledger.sqlite import SqliteLedger
@@ -285,6 +285,21 @@ def test_what_happened_to_a_window_is_written_down_with_what_was_said_of_it(ledg
     assert history(ledger) == ["refused", "lost"]  # the window's own line tells of the others
     assert sum(count for _, count in ledger.windows(*WHERE, NOW)) == 4
     assert sum(count for _, count in ledger.windows(*WHERE, NOW + MINUTE)) == 0
+
+
+def test_many_were_heard_from_the_first_window_to_the_last(ledger: SqliteLedger) -> None:
+    frozen(ledger, "a", "b", "c", "d")
+    for minutes in (2, 7):
+        (claimed,) = window(ledger, 1, now=NOW + minutes * MINUTE)
+        ledger.record_many([taken(claimed)], NOW + 9 * MINUTE, "ana@desk")
+    window(ledger, 1, now=NOW + 8 * MINUTE)
+
+    opened = UPDATE.opened_at
+    assert ledger.heard("cards") == [
+        Heard(1, "sms", State.ACCEPTED, False, 2, NOW + 2 * MINUTE, NOW + 8 * MINUTE),
+        Heard(1, "sms", State.ATTEMPTING, False, 1, NOW + 2 * MINUTE, NOW + 8 * MINUTE),
+        Heard(1, "sms", State.READY, False, 1, opened, opened),
+    ]
 
 
 def test_of_several_outcomes_all_are_written_down_or_none(ledger: SqliteLedger) -> None:
