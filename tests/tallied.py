@@ -23,7 +23,7 @@ def miscounted(ledger: Path) -> list[tuple[Any, ...]]:
 
     Nor where it has no tables yet, or no longer.
     """
-    with closing(sqlite3.connect(ledger)) as database, suppress(sqlite3.DatabaseError):
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(ledger)) as database:
         if database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tally'").fetchone():
             return database.execute(_WRONG).fetchall()
     return []
