@@ -154,7 +154,7 @@ class SmtpConversation:
         if first is not END or last is not DATA or sent is None or following is None:
             return False
         asked.clear()
-        self._tell(sent, Receipt(sent.mail.message_id, detail=words(found[1])), outcomes)
+        self._ended(sent, _CODES[data[:3]], found[1], outcomes)
         self._give_body(following)
         return True
 

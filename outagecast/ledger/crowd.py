@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -136,11 +136,16 @@ class Crowd(SuppressionList):
         )
         return {row["language"]: row["id"] for row in rows}
 
-    @guarded
-    def _write_deliveries(self, update: Update, channel: str, batch: int, rows: Sequence[tuple[object, ...]]) -> None:
-        """A slice of them. A power loss may undo it: it counts for nothing before all are there."""
+    @contextmanager
+    def _freezing(self, update: Update, channel: str) -> Iterator[None]:
+        """Around a slice of it. A power loss may undo it: it counts for nothing before all are there."""
         with self._unsynced(), self._transaction():
             self._require_newest(update, channel)
+            yield
+
+    @guarded
+    def _write_deliveries(self, update: Update, channel: str, batch: int, rows: Sequence[tuple[object, ...]]) -> None:
+        with self._freezing(update, channel):
             self._db.executemany(
                 "INSERT INTO delivery"
                 " (batch, target, language, variant, state, reason, attempted_at, edits, changed_at)"
@@ -152,16 +157,13 @@ class Crowd(SuppressionList):
 
     @guarded
     def _write_recipients(self, update: Update, channel: str, rows: Sequence[tuple[object, ...]]) -> None:
-        """A slice of them, in the same way."""
-        with self._unsynced(), self._transaction():
-            self._require_newest(update, channel)
+        with self._freezing(update, channel):
             self._db.executemany("INSERT INTO recipient VALUES (?, ?, ?, ?)", rows)
 
     @guarded
     def _strike_out_twice(self, update: Update, channel: str, batch: int) -> Counter[State]:
         """Whoever is in it twice is told once; in which states those were that are not told."""
-        with self._unsynced(), self._transaction():
-            self._require_newest(update, channel)
+        with self._freezing(update, channel):
             return Counter(State(state) for (state,) in self._db.execute(_TWICE, (batch,)).fetchall())
 
     def _require_newest(self, update: Update, channel: str) -> None:

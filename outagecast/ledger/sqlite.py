@@ -26,7 +26,7 @@ from outagecast.ledger import (
 from outagecast.ledger.crowd import Crowd
 from outagecast.ledger.purge import Purging
 from outagecast.ledger.rows import from_update, maybe, moment, parts_of, stamp, to_entry, to_update
-from outagecast.ledger.store import COMMON, IS_NEWEST, ITS_OWN, RARE, guarded
+from outagecast.ledger.store import COMMON, IS_NEWEST, ITS_OWN, RARE, READY, guarded
 from outagecast.ledger.witness import Mark, note, recall
 from outagecast.model import DOUBTFUL, PUBLISHED, SECOND, State, Status, Variant, digest_of
 from outagecast.transitions import LEADS
@@ -441,8 +441,8 @@ def _places(states: Collection[State]) -> Iterator[tuple[str, str]]:
     """
     for state in sorted(states):
         if state is State.READY:
-            for null in ("NULL", "NOT NULL"):
-                yield "INDEXED BY delivery_due ON d.batch = b.id", f"d.state = 'ready' AND d.not_before IS {null}"
+            for part in READY:
+                yield "INDEXED BY delivery_due ON d.batch = b.id", part
         elif state in COMMON:
             any_ = f"SELECT 1 FROM tally t WHERE t.batch = b.id AND t.state = '{state}' AND t.count > 0"  # noqa: S608
             yield f"ON {ITS_OWN}", f"d.state = '{state}' AND EXISTS ({any_})"

@@ -26,6 +26,9 @@ IS_NEWEST = """NOT EXISTS (SELECT 1 FROM batch n WHERE n.incident = b.incident A
     AND n.number > b.number AND n.frozen_at IS NULL)"""
 COMMON = (State.READY, State.ATTEMPTING, State.ACCEPTED)  # what nearly all are is not in the index by state,
 RARE = " AND ".join(f"d.state <> '{state}'" for state in COMMON)  # so that a statement that uses it must say this
+# What is ready, by the index of what is due, in two parts: by itself that has only those in the order of ids that were
+# never put off, and to sort them all would read all.
+READY = tuple(f"d.state = 'ready' AND d.not_before IS {null}" for null in ("NULL", "NOT NULL"))
 ITS_OWN = "d.batch = b.id AND d.id BETWEEN b.first AND b.last"  # a batch's deliveries, in the order of ids
 SLICE = 2000  # rows that are written in one go: everybody else waits for 30 ms
 
@@ -204,13 +207,13 @@ class Store:
         self, batch: int, moves: Sequence[Move], now: datetime, by: str, *, after: int = 0, also: str = ""
     ) -> list[int]:
         """The next slice of what is ready in a batch, which ``moves`` happen to, one after the other."""
-        one = (
+        parts = [
             "SELECT d.id FROM delivery d INDEXED BY delivery_due"  # noqa: S608 - our own words
-            f" WHERE d.batch = ? AND d.state = 'ready' AND d.id > ? {also} AND d.not_before IS"
-        )
-        # Two, each in the order of ids: the index has by itself only those in that order that were never put off.
+            f" WHERE d.batch = :batch AND {part} AND d.id > :after {also}"
+            for part in READY
+        ]
         found = self._db.execute(
-            f"{one} NULL UNION ALL {one} NOT NULL ORDER BY 1 LIMIT ?", (batch, after, batch, after, SLICE)
+            f"{' UNION ALL '.join(parts)} ORDER BY 1 LIMIT {SLICE}", {"batch": batch, "after": after}
         )
         ids = [row[0] for row in found]
         state = State.READY
